@@ -1,0 +1,48 @@
+# Every verb makes the environment that it needs: .venv, from the hash-pinned lock files.
+.PHONY: demo test lint format compile locks clean
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+help:
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(READY) ## train and evaluate a small detector on the CPU, through the real pipeline (about 4 minutes)
+	$(BIN)/rfdetr-pipelines demo
+
+test: $(READY) ## run the tests (no GPU, no cluster)
+	$(BIN)/pytest -m "not slow and not gpu"
+
+lint: $(READY) ## check style, types and generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python docs/generate.py --check
+
+format: $(READY) ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+compile: $(READY) ## write the generated files: the compiled pipeline and the parts of the documentation
+	env -u RFDETR_PIPELINES_CPU_IMAGE -u RFDETR_PIPELINES_GPU_IMAGE $(BIN)/rfdetr-pipelines compile
+	$(BIN)/python docs/generate.py
+
+locks: $(READY) ## resolve the dependencies of pyproject.toml anew
+	$(UV_COMPILE) --all-extras pyproject.toml -o requirements.lock
+	$(UV_COMPILE) --extra pipelines -c requirements.lock pyproject.toml -o images/cpu/requirements.lock
+	$(UV_COMPILE) --extra train --extra pipelines -c requirements.lock pyproject.toml -o images/gpu/requirements.lock
+
+clean: ## remove the environment and what the demo made
+	rm -rf .venv .demo
+
+$(READY): pyproject.toml requirements.lock requirements-uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is $$($(PYTHON) --version); Python 3.11 or newer is wanted. Run: make PYTHON=python3.11 …"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@

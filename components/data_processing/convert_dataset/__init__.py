@@ -1,0 +1,3 @@
+from .component import convert_dataset
+
+__all__ = ["convert_dataset"]

@@ -1,0 +1,3 @@
+from .component import detect_dataset
+
+__all__ = ["detect_dataset"]

@@ -1,0 +1,3 @@
+from .component import report_status
+
+__all__ = ["report_status"]

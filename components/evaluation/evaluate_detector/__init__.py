@@ -1,0 +1,3 @@
+from .component import evaluate_detector
+
+__all__ = ["evaluate_detector"]

@@ -1,0 +1,3 @@
+from .component import resolve_parameters
+
+__all__ = ["resolve_parameters"]

@@ -1,0 +1,3 @@
+from .component import train_rfdetr
+
+__all__ = ["train_rfdetr"]

@@ -1,0 +1,166 @@
+"""Write the parts of the documentation that repeat the code: parameter tables and component READMEs.
+
+``python docs/generate.py`` writes them; with ``--check`` it names the stale ones and ends with status 1.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rfdetr_train.params import (
+    RUN_PARAMETERS,
+    TRAINING_PARAMETERS,
+    Parameters,
+    shown_default,
+    type_of,
+)
+from rfdetr_train.rfdetr_schema import block_of
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- generated: parameters -->", "<!-- end of generated -->"
+
+
+def parameter_table(names: tuple[str, ...]) -> str:
+    """Markdown table of parameters."""
+    rows = [
+        f"| [`{name}`](docs/parameters.md#{name}) | {type_of(name)} | {_default(name)} | {_description(name)} |"
+        for name in names
+    ]
+    return "\n".join(["| parameter | type | default | description |", "|---|---|---|---|", *rows])
+
+
+def readme() -> str:
+    """The README with its parameter tables up to date."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    tables = (
+        f"\n**RF-DETR's training parameters**\n\n{parameter_table(TRAINING_PARAMETERS)}\n\n"
+        f"**Parameters of the run**\n\n{parameter_table(RUN_PARAMETERS)}\n"
+    )
+    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
+
+
+def parameters_page() -> str:
+    """The reference: one section a parameter."""
+    blocks = ", ".join(f"{name} {block_of(name, {})}" for name in ("nano", "small", "medium", "base", "large"))
+    head = (
+        "# Parameters\n\nThe same names and values everywhere: the form of the Kubeflow UI, `kfp run create`, "
+        "`rfdetr-pipelines run`, `rfdetr-train train`. Values may be text; whole numbers may come as 1.0. "
+        'In KFP, "not set" is `""` for text and `0` for `resolution`.\n\n'
+        f"`resolution` must be a multiple of the model's block ({blocks}). Another multiple of 56 is rounded up to "
+        "the next multiple of the block, and the log and the MLflow run say so.\n\n"
+        "Effective batch size = `batch_size` x `grad_accum_steps` x `gpus_per_node` x `num_nodes`.\n"
+    )
+    groups = (("RF-DETR's training parameters", TRAINING_PARAMETERS), ("Parameters of the run", RUN_PARAMETERS))
+    sections = [
+        f"\n## {title}\n" + "".join(f"\n### {name}\n\n{_entry(name)}\n" for name in names) for title, names in groups
+    ]
+    return head + "".join(sections)
+
+
+def component_readme(folder: Path) -> str:
+    """README of a component or pipeline, from its docstring and ``metadata.yaml``."""
+    asset = _load(folder)
+    spec, metadata = asset.component_spec, yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
+    document = inspect.getdoc(asset.python_func if hasattr(asset, "python_func") else asset.pipeline_func) or ""
+    dependencies = [
+        f"{entry['name']} {entry['version']}" for group in metadata["dependencies"].values() for entry in group
+    ]
+    parts = [
+        f"# {folder.name}",
+        document.split("\n\nArgs:")[0],
+        f"Stability: {metadata['stability']}. Needs {', '.join(dependencies)}.",
+        "## Inputs\n\n" + _io_table(spec.inputs, document),
+    ]
+    if spec.outputs:
+        parts.append("## Outputs\n\n" + _io_table(spec.outputs, document))
+    return "\n\n".join(parts) + "\n"
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file and what it should hold."""
+    folders = sorted(path.parent for path in ROOT.glob("*/**/metadata.yaml") if ".venv" not in path.parts)
+    return {
+        ROOT / "README.md": readme(),
+        ROOT / "docs" / "parameters.md": parameters_page(),
+        **{folder / "README.md": component_readme(folder) for folder in folders},
+    }
+
+
+def _load(folder: Path) -> Any:
+    parts = folder.relative_to(ROOT).parts
+    package = ".".join(parts[1:] if parts[0] == "pipelines" else parts)
+    module = "pipeline" if parts[0] == "pipelines" else "component"
+    return getattr(importlib.import_module(f"rfdetr_pipelines.{package}.{module}"), folder.name)
+
+
+def _io_table(entries: dict[str, Any] | None, document: str) -> str:
+    rows = [
+        f"| `{name}` | {_kfp_type(entry)} | {_kfp_default(entry)} | {_documented(name, document)} |"
+        for name, entry in (entries or {}).items()
+    ]
+    return "\n".join(["| name | type | default | description |", "|---|---|---|---|", *rows])
+
+
+def _kfp_type(entry: Any) -> str:
+    return str(entry.type).split("@")[0]
+
+
+def _kfp_default(entry: Any) -> str:
+    default = getattr(entry, "default", None)
+    return "" if default is None else f"`{default!r}`"
+
+
+def _documented(name: str, document: str) -> str:
+    """Description of an argument or a return value in a Google docstring."""
+    lines = document.splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith(f"    {name}: ")]
+    if not starts:
+        return ""
+    first = starts[0]
+    following = []
+    for line in lines[first + 1 :]:
+        if not line.startswith("        "):
+            break
+        following.append(line.strip())
+    return " ".join([lines[first].split(": ", 1)[1], *following])
+
+
+def _description(name: str) -> str:
+    return (Parameters.model_fields[name].description or "").replace("|", "\\|")
+
+
+def _default(name: str) -> str:
+    shown = shown_default(name)
+    return f"`{shown.removeprefix('default: ')}`" if shown.startswith("default: ") else shown
+
+
+def _entry(name: str) -> str:
+    return textwrap.dedent(f"""\
+        {_description(name)}
+
+        Type {type_of(name)}; {shown_default(name)}.""")
+
+
+def main(arguments: list[str]) -> int:
+    """Write the files, or check them."""
+    stale = [path for path, text in generated().items() if not path.exists() or path.read_text("utf-8") != text]
+    for path in stale:
+        if "--check" in arguments:
+            print(f"{path.relative_to(ROOT)} is stale: run 'make compile'.", file=sys.stderr)
+        else:
+            path.write_text(generated()[path], encoding="utf-8")
+            print(f"Wrote {path.relative_to(ROOT)}")
+    return int(bool(stale) and "--check" in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""Run the compiled pipeline on this machine: each step a process, MLflow a database in the work folder."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rfdetr_pipelines.compile import PACKAGE
+from rfdetr_train.errors import ExitCode, RfdetrTrainError
+from rfdetr_train.params import Parameters, parse
+from rfdetr_train.status import STATUS_FILE_VARIABLE, recorded
+
+EVALUATION_STEP = "evaluate-detector"
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """Where a local run left its results.
+
+    Attributes:
+        folder: Folder of the run.
+        parameters: What was run.
+        tracking_uri: MLflow's database or server.
+        seconds: Wall time.
+    """
+
+    folder: Path
+    parameters: Parameters
+    tracking_uri: str
+    seconds: float
+
+    def artifact(self, name: str) -> Path:
+        """File of an output artifact of the evaluation step."""
+        return next((self.folder / "artifacts").glob(f"*/{EVALUATION_STEP}/{name}"))
+
+
+def run_locally(values: Mapping[str, Any], workdir: Path, package: Path = PACKAGE) -> LocalRun:
+    """Run the compiled pipeline with kfp.local.
+
+    Args:
+        values: Parameter values; strings are coerced. Without ``output_dir``, the folder of the run gets it.
+        workdir: Gets a folder for the run, and the MLflow database that all its runs share.
+        package: Compiled pipeline.
+
+    Raises:
+        ParameterError: Before anything is started.
+        RfdetrTrainError: When a step fails, with the class that the step recorded.
+    """
+    from kfp import components, local
+
+    folder = workdir.absolute() / time.strftime("run-%Y%m%d-%H%M%S")
+    parameters = parse({"output_dir": str(folder / "output"), **values})
+    folder.mkdir(parents=True)
+    started = time.monotonic()
+    with _environment(folder, workdir.absolute()) as tracking_uri, warnings.catch_warnings():
+        # kfp warns that an image without "python" in its name may lack Python; ours is this very environment.
+        warnings.simplefilter("ignore")
+        local.init(
+            runner=local.SubprocessRunner(use_venv=False),
+            pipeline_root=str(folder / "artifacts"),
+            workspace_root=str(folder / "workspace"),
+        )
+        try:
+            components.load_component_from_file(str(package))(**parameters.as_sent())
+        except RuntimeError as error:
+            raise _failure(error) from None
+    return LocalRun(folder, parameters, tracking_uri, time.monotonic() - started)
+
+
+@contextmanager
+def _environment(folder: Path, workdir: Path) -> Iterator[str]:
+    """Set what a cluster would inject, for the steps, which inherit it."""
+    before = dict(os.environ)
+    tracking_uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{workdir}/mlflow.db")
+    os.environ[STATUS_FILE_VARIABLE] = str(folder / "failure.json")
+    try:
+        yield tracking_uri
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _failure(error: RuntimeError) -> RfdetrTrainError:
+    failure = recorded()
+    if failure is None:
+        return RfdetrTrainError(f"a step failed without a reason of its own ({error}); see the log above.")
+    ended = RfdetrTrainError(f"step {failure.step}: {failure.message}")
+    ended.exit_code = ExitCode(failure.exit_code)
+    return ended

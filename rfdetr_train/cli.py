@@ -1,0 +1,150 @@
+"""``rfdetr-train``: the library on the command line. Every command ends with the exit code of its class."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rfdetr_train import __version__, status
+from rfdetr_train.errors import ExitCode
+from rfdetr_train.params import RUN_PARAMETERS, TRAINING_PARAMETERS, Parameters, shown_default
+
+EXIT_CODES = "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in ExitCode) + "."
+
+
+class StepGroup(click.Group):
+    """A group whose commands end with the exit code of their failure."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command inside ``status.step``."""
+        with status.step(ctx.info_name or "rfdetr-train"):
+            return super().invoke(ctx)
+
+
+@click.group(cls=StepGroup, epilog=EXIT_CODES, context_settings={"max_content_width": 110})
+@click.version_option(__version__)
+def main() -> None:
+    """Train, evaluate and inspect RF-DETR detectors and their datasets."""
+
+
+@main.command()
+@click.argument("dataset_dir")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the report as JSON.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Also write the report as Markdown.")
+def detect(dataset_dir: str, json_file: Path | None, markdown: Path | None) -> None:
+    """Name the format of a labelled dataset and check it; images are not decoded.
+
+    DATASET_DIR is a folder or s3://bucket/prefix, in COCO or YOLO format.
+    """
+    from rfdetr_train.datasets import detect as run
+
+    report = run(dataset_dir)
+    if json_file is not None:
+        report.write_json(json_file)
+    if markdown is not None:
+        report.write_markdown(markdown)
+    click.echo(report.to_text())
+    report.raise_for_errors()
+
+
+@main.command()
+@click.argument("dataset_dir")
+@click.argument("output_dir", type=click.Path(path_type=Path))
+@click.option("--to", "target", type=click.Choice(["coco", "yolo"]), required=True, help="Format to write.")
+@click.option(
+    "--images",
+    type=click.Choice(["link", "copy", "reference"]),
+    default="link",
+    show_default=True,
+    help="Hard links (copies across disks), copies, or no images at all.",
+)
+def convert(dataset_dir: str, output_dir: Path, target: str, images: str) -> None:
+    """Convert a dataset between COCO and YOLO.
+
+    DATASET_DIR is a folder or s3://bucket/prefix; OUTPUT_DIR is a new folder, written completely or not at all.
+    """
+    from rfdetr_train.datasets import convert as run
+
+    prepared = run(dataset_dir, output_dir, target=target, images=images)  # type: ignore[arg-type]
+    click.echo(f"Wrote {target.upper()} to {output_dir}: classes {', '.join(prepared.classes)}.")
+
+
+def contract_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for each parameter of the contract."""
+    for name in reversed([*TRAINING_PARAMETERS, *RUN_PARAMETERS]):
+        help_text = f"{Parameters.model_fields[name].description} [{shown_default(name)}]"
+        command = click.option(f"--{name}", metavar="VALUE", help=help_text)(command)
+    return command
+
+
+# Both --batch_size, as RF-DETR spells it, and --batch-size.
+_EITHER_SPELLING = {"token_normalize_func": lambda token: token.replace("-", "_"), "max_content_width": 110}
+
+
+@main.command(context_settings=_EITHER_SPELLING, epilog=EXIT_CODES)
+@contract_options
+def train(**values: str | None) -> None:
+    """Train a detector: check the data, convert it to COCO, train under torchrun, log to MLflow.
+
+    The options are RF-DETR's training parameters, then those of the run.
+    """
+    from rfdetr_train.params import parse
+
+    parameters = parse({name: value for name, value in values.items() if value is not None})
+    from rfdetr_train.datasets import convert as prepare
+    from rfdetr_train.launch.training import train as run
+
+    with tempfile.TemporaryDirectory(prefix="rfdetr-prepared-") as work:
+        prepared = Path(work) / "prepared"
+        prepare(parameters.dataset_dir, prepared, target="coco", images="reference")
+        result = run(parameters, prepared)
+    click.echo(
+        f"Trained {result.completed_epochs} epochs. Checkpoints: {result.output_dir}. MLflow run {result.run_id}."
+    )
+    click.echo(
+        f"Evaluate: rfdetr-train evaluate {result.output_dir} {parameters.dataset_dir} --device {parameters.device}"
+    )
+
+
+@main.command()
+@click.argument("checkpoint")
+@click.argument("dataset_dir")
+@click.option("--split", type=click.Choice(["test", "valid"]), default="test", show_default=True, help="What to score.")
+@click.option("--device", type=click.Choice(["cuda", "cpu", "mps"]), default="cuda", show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=4, show_default=True, help="Images at once.")
+@click.option("--num-workers", type=click.IntRange(0), default=2, show_default=True, help="Data loading processes.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("evaluation"), show_default=True)
+def evaluate(
+    checkpoint: str, dataset_dir: str, split: str, device: str, batch_size: int, num_workers: int, output: Path
+) -> None:
+    """Score a checkpoint with pycocotools and write evaluation.json and report.html.
+
+    CHECKPOINT is a file, the output folder of a training, s3://… or runs:/…; DATASET_DIR a folder or s3://….
+    """
+    from rfdetr_train.datasets import convert as prepare
+    from rfdetr_train.evaluation.evaluate import evaluate as run
+    from rfdetr_train.evaluation.report import to_markdown
+
+    with tempfile.TemporaryDirectory(prefix="rfdetr-prepared-") as work:
+        prepared = Path(work) / "prepared"
+        prepare(dataset_dir, prepared, target="coco", images="reference")
+        evaluation = run(
+            checkpoint,
+            prepared,
+            output,
+            split=split,
+            device=device,
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
+    click.echo(to_markdown(evaluation))
+    click.echo(f"Report: {output / 'report.html'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

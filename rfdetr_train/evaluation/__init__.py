@@ -1,0 +1,1 @@
+"""Score a checkpoint on a split and report it."""

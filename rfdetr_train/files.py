@@ -1,0 +1,68 @@
+"""Write files so that a reader finds the old content or the new, never half of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def temporary_sibling(destination: Path) -> Iterator[Path]:
+    """Give a free path beside ``destination``, whose folder is made; what is still there on leaving is removed.
+
+    Not ``tempfile.mkstemp``: its mode 0600 would stay on the finished file and lock out other users.
+
+    Args:
+        destination: The path that the file will have in the end.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    # 200 bytes of a name of at most 255 leave room for what is added.
+    stem = destination.stem.encode()[:200].decode(errors="ignore")
+    temporary = destination.with_name(f".{stem}.{secrets.token_hex(4)}{destination.suffix[:32]}")
+    try:
+        yield temporary
+    finally:
+        # Also after success: a rename onto a hard link of the same file leaves the old name behind.
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_replace(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a free path beside ``path``, to be written by name; on a clean exit it takes the place of ``path``.
+
+    The content is on the disk when the block is left. When the block raises, ``path`` stays as it was.
+
+    Args:
+        path: File to create or replace. Its folder is created.
+    """
+    target = Path(path)
+    with temporary_sibling(target) as temporary:
+        yield temporary
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o777)
+        _sync(temporary)
+        temporary.replace(target)
+    # The rename itself is lost in a power cut unless the folder is synced too.
+    _sync(target.parent)
+
+
+def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write ``data`` to ``path`` in one step."""
+    with atomic_replace(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8 in one step, line ends unchanged."""
+    atomic_write_bytes(path, text.encode())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,145 @@
+"""The steps of the pipeline as functions: what a component's body calls, and nothing of KFP.
+
+Each runs inside :func:`rfdetr_train.status.step`, so that a mistake ends the step with its exit code.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rfdetr_train import status
+from rfdetr_train.evaluation.files import REPORT_HTML, REPORT_JSON
+from rfdetr_train.files import atomic_write_bytes, atomic_write_text
+from rfdetr_train.params import Parameters, parse
+
+if TYPE_CHECKING:
+    from rfdetr_train.datasets import DatasetReport
+    from rfdetr_train.evaluation.model import Evaluation
+    from rfdetr_train.launch.training import TrainingResult
+
+
+def resolve_parameters(values: Mapping[str, Any], report: str) -> Parameters:
+    """Validate the parameters of a run and write what will be run as Markdown.
+
+    Args:
+        values: Parameter values as KFP delivers them.
+        report: Path of the Markdown file.
+    """
+    with status.step("resolve_parameters"):
+        parameters = parse(values)
+        atomic_write_text(report, _plan(parameters))
+    return parameters
+
+
+def detect_dataset(dataset_dir: str, eval_split: str, report: str) -> DatasetReport:
+    """Name the format of a dataset, check it, and write the report as Markdown and, beside it, JSON.
+
+    Args:
+        dataset_dir: Folder or URI.
+        eval_split: Split that the evaluation will need.
+        report: Path of the Markdown file.
+    """
+    from rfdetr_train.datasets import detect
+
+    with status.step("detect_dataset"):
+        found = detect(dataset_dir, required_splits=("train", "valid", eval_split))
+        found.write_markdown(report)
+        print(found.to_text())
+        found.raise_for_errors()
+    return found
+
+
+def convert_dataset(dataset_dir: str, fingerprint: str, prepared: str) -> None:
+    """Write COCO annotations and the manifest of a dataset; images stay where they are.
+
+    Args:
+        dataset_dir: Folder or URI.
+        fingerprint: What the dataset was when it was checked; "" to take it as it is.
+        prepared: Folder to write.
+    """
+    from rfdetr_train.datasets import convert
+    from rfdetr_train.errors import DatasetError
+
+    with status.step("convert_dataset"):
+        made = convert(dataset_dir, prepared, target="coco", images="reference")
+        if fingerprint and made.fingerprint != fingerprint:
+            raise DatasetError(
+                f"dataset_dir: {dataset_dir} changed while the pipeline ran: fingerprint {fingerprint} when it was "
+                f"checked, {made.fingerprint} now. Start the run again when nothing writes to it."
+            )
+
+
+def train(values: Mapping[str, Any], prepared: str) -> TrainingResult:
+    """Train on a prepared dataset.
+
+    Args:
+        values: Parameter values.
+        prepared: What ``convert_dataset`` wrote.
+    """
+    from rfdetr_train.launch.training import train as run
+
+    with status.step("train"):
+        return run(parse(values), Path(prepared))
+
+
+def evaluate(
+    values: Mapping[str, Any], prepared: str, checkpoint: str, run_id: str, *, html: str, json_report: str
+) -> Evaluation:
+    """Score a checkpoint, write the report, and log the numbers and files to the run of the training.
+
+    Args:
+        values: Parameter values.
+        prepared: What ``convert_dataset`` wrote.
+        checkpoint: Path or URI.
+        run_id: MLflow run of the training, or "" for none.
+        html: Path of the HTML report to write.
+        json_report: Path of the JSON report to write.
+    """
+    from rfdetr_train.evaluation.evaluate import evaluate as run
+    from rfdetr_train.evaluation.track import log_evaluation
+
+    with status.step("evaluate"), tempfile.TemporaryDirectory(prefix="rfdetr-report-") as work:
+        parameters = parse(values)
+        evaluation = run(
+            checkpoint,
+            Path(prepared),
+            Path(work),
+            split=parameters.eval_split,
+            device=parameters.device,
+            batch_size=parameters.batch_size,
+            num_workers=parameters.num_workers,
+            run_id=run_id,
+        )
+        if run_id:
+            log_evaluation(evaluation, Path(work), run_id)
+        for name, path in ((REPORT_HTML, html), (REPORT_JSON, json_report)):
+            atomic_write_bytes(path, (Path(work) / name).read_bytes())
+    return evaluation
+
+
+def report_status(pipeline: str, state: str, error: str, report: str) -> None:
+    """Write and print how a pipeline run ended.
+
+    Args:
+        pipeline: Resource name of the run.
+        state: Final state, as KFP says.
+        error: KFP's error message; may be empty.
+        report: Path of the Markdown file.
+    """
+    text = status.report(pipeline=pipeline, state=state, error=error)
+    print(text)
+    atomic_write_text(report, text)
+
+
+def _plan(parameters: Parameters) -> str:
+    rows = "\n".join(f"| `{name}` | `{value}` |" for name, value in parameters.as_sent().items())
+    notes = "".join(f"\n> {note}\n" for note in parameters.notes)
+    return (
+        f"# Training plan\n\nRF-DETR {parameters.model} at {parameters.effective_resolution} px, "
+        f"{parameters.epochs} epochs, effective batch {parameters.effective_batch_size} (batch_size x "
+        f"grad_accum_steps x {parameters.world_size} process(es)).\n{notes}\n"
+        f"| parameter | value |\n|---|---|\n{rows}\n"
+    )

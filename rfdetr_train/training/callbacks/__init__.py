@@ -1,0 +1,1 @@
+"""Lightning callbacks that are appended to the ones rfdetr builds."""

@@ -1,0 +1,89 @@
+"""Shared fixtures: a small drawn dataset, and an encoder small enough to train in seconds."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _no_tracking_server_of_the_machine(monkeypatch):
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "RFDETR_STATUS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """Folder of the contract and the real data, which is not part of the repository."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder 'shared' with the contract and the real dataset is not beside the checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    """YOLO dataset of drawn shapes: 20 train, 6 valid, 6 test images of 64 px, 2 classes."""
+    from rfdetr_train.datasets.sample import make_sample
+
+    folder = tmp_path_factory.mktemp("shapes") / "yolo"
+    make_sample(folder, train=20, valid=6, test=6, size=64)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared(shapes, tmp_path_factory):
+    """The shapes as the pipeline hands them to the training: COCO annotations and a manifest."""
+    from rfdetr_train.datasets import convert
+
+    folder = tmp_path_factory.mktemp("prepared") / "dataset"
+    convert(str(shapes), folder, target="coco", images="reference")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def staged(prepared, tmp_path_factory):
+    """The shapes as the workers read them."""
+    from rfdetr_train.datasets import stage
+
+    return stage(prepared, tmp_path_factory.mktemp("staged") / "dataset")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder():
+    """Patch a 0.6 M parameter encoder into rfdetr, here and in the workers that torchrun starts (tests only)."""
+    import tiny_encoder
+
+    from rfdetr_train.launch import torchrun
+
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_encoder.install(patch.setattr)
+        patch.setattr(torchrun, "WORKER", "tiny_worker")
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "support"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def make_parameters(shapes, tiny_encoder):
+    """Parameters of a training of seconds; keyword arguments replace them."""
+    from tiny_encoder import MODEL_ARGUMENTS
+
+    from rfdetr_train.params import parse
+
+    def make(**changes):
+        values = {
+            "dataset_dir": str(shapes),
+            "model": "nano",
+            "pretrain_weights": "none",
+            "device": "cpu",
+            "resolution": 64,
+            "epochs": 2,
+            "batch_size": 2,
+            "grad_accum_steps": 1,
+            "num_workers": 0,
+            "tensorboard": False,
+            "extra_train_args": MODEL_ARGUMENTS,
+        }
+        return parse({**values, **changes})
+
+    return make

@@ -1,0 +1,87 @@
+import os
+
+import pytest
+
+from rfdetr_train.errors import DatasetError
+from rfdetr_train.storage import local, open_store
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "secret.txt").write_text("outside")
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    (tmp_path / "data" / "a" / "1.txt").write_text("1")
+    return tmp_path / "data"
+
+
+def test_symbolic_link_inside_the_folder_is_followed(root):
+    (root / "link.txt").symlink_to(root / "a" / "1.txt")
+    (root / "b").symlink_to(root / "a", target_is_directory=True)
+    store = open_store(str(root))
+    assert [found.key for found in store.list()] == ["a/1.txt", "b/1.txt", "link.txt"]
+    assert store.read("b/1.txt") == store.read("link.txt") == b"1"
+
+
+def test_symbolic_link_leaving_the_folder_is_refused(root):
+    (root / "link.txt").symlink_to(root.parent / "secret.txt")
+    store = open_store(str(root))
+    for call in (store.list, lambda: store.read("link.txt"), lambda: store.fetch("link.txt", root / "x")):
+        with pytest.raises(DatasetError, match="leaves the dataset folder"):
+            call()
+
+
+def test_folder_linked_out_of_the_root_is_refused(root):
+    (root / "up").symlink_to(root.parent, target_is_directory=True)
+    with pytest.raises(DatasetError, match="leaves the dataset folder"):
+        open_store(str(root)).read("up/secret.txt")
+
+
+def test_circle_of_links_is_refused(root):
+    (root / "a" / "again").symlink_to(root, target_is_directory=True)
+    with pytest.raises(DatasetError, match="folder above it"):
+        open_store(str(root)).list()
+
+
+def test_root_that_is_itself_a_link_works(root, tmp_path):
+    (tmp_path / "alias").symlink_to(root, target_is_directory=True)
+    assert [found.key for found in open_store(str(tmp_path / "alias")).list()] == ["a/1.txt"]
+
+
+def test_archive_instead_of_a_folder_is_refused_with_the_next_step(root):
+    with pytest.raises(DatasetError, match=r"is a file, not a folder\. Unpack it"):
+        open_store(str(root / "a" / "1.txt")).list()
+
+
+def test_fetch_makes_a_hard_link_and_a_copy_when_asked(root, tmp_path):
+    store = open_store(str(root))
+    store.fetch("a/1.txt", tmp_path / "linked")
+    store.fetch("a/1.txt", tmp_path / "copied", link=False)
+    inode = (root / "a" / "1.txt").stat().st_ino
+    assert (tmp_path / "linked").stat().st_ino == inode
+    assert (tmp_path / "copied").stat().st_ino != inode
+
+
+def test_fetch_copies_where_links_are_impossible(root, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    open_store(str(root)).fetch("a/1.txt", tmp_path / "copied")
+    assert (tmp_path / "copied").read_text() == "1"
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(root, monkeypatch):
+    monkeypatch.setattr(local.Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        open_store(str(root)).write("a/1.txt", b"new")
+    assert [path.name for path in (root / "a").iterdir()] == ["1.txt"]
+    assert (root / "a" / "1.txt").read_text() == "1"
+
+
+def test_written_file_is_readable_for_others(root):
+    before = os.umask(0o022)
+    try:
+        open_store(str(root)).write("new.txt", b"")
+    finally:
+        os.umask(before)
+    assert (root / "new.txt").stat().st_mode & 0o777 == 0o644
