@@ -66,7 +66,7 @@ def demo(workdir: Path) -> None:
 
     finished = run_demo(workdir)
     yours = "rfdetr-pipelines run --local dataset_dir=/path/to/your/dataset model=medium"
-    click.echo("\nThe demo has trained and evaluated a detector.\n\n" + summary(finished, f".venv/bin/{yours}"))
+    click.echo("\nThe demo has trained and evaluated a detector.\n\n" + summary(finished, yours))
 
 
 def _pair(text: str) -> tuple[str, str]:

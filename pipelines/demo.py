@@ -15,10 +15,10 @@ PARAMETERS: dict[str, Any] = {
     "pretrain_weights": "none",
     "device": "cpu",
     "resolution": 96,
-    "epochs": 10,
+    "epochs": 12,
     "batch_size": 8,
     "grad_accum_steps": 1,
-    "checkpoint_interval": 5,
+    "checkpoint_interval": 4,
     "num_workers": 0,
     "experiment": "demo",
     "extra_train_args": {

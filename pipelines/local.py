@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,8 +14,10 @@ from typing import Any
 
 from rfdetr_pipelines.compile import PACKAGE
 from rfdetr_train.errors import ExitCode, RfdetrTrainError
+from rfdetr_train.evaluation.files import REPORT_HTML, REPORT_JSON
 from rfdetr_train.params import Parameters, parse
 from rfdetr_train.status import STATUS_FILE_VARIABLE, recorded
+from rfdetr_train.tracking.server import SERVER_VARIABLE, tracking_uri
 
 EVALUATION_STEP = "evaluate-detector"
 
@@ -35,9 +38,15 @@ class LocalRun:
     tracking_uri: str
     seconds: float
 
-    def artifact(self, name: str) -> Path:
-        """File of an output artifact of the evaluation step."""
-        return next((self.folder / "artifacts").glob(f"*/{EVALUATION_STEP}/{name}"))
+    @property
+    def report(self) -> Path:
+        """HTML report of the evaluation."""
+        return self.folder / REPORT_HTML
+
+    @property
+    def evaluation(self) -> Path:
+        """JSON report of the evaluation."""
+        return self.folder / REPORT_JSON
 
 
 def run_locally(values: Mapping[str, Any], workdir: Path, package: Path = PACKAGE) -> LocalRun:
@@ -58,7 +67,7 @@ def run_locally(values: Mapping[str, Any], workdir: Path, package: Path = PACKAG
     parameters = parse({"output_dir": str(folder / "output"), **values})
     folder.mkdir(parents=True)
     started = time.monotonic()
-    with _environment(folder, workdir.absolute()) as tracking_uri, warnings.catch_warnings():
+    with _environment(folder, workdir.absolute()) as server, warnings.catch_warnings():
         # kfp warns that an image without "python" in its name may lack Python; ours is this very environment.
         warnings.simplefilter("ignore")
         local.init(
@@ -70,17 +79,25 @@ def run_locally(values: Mapping[str, Any], workdir: Path, package: Path = PACKAG
             components.load_component_from_file(str(package))(**parameters.as_sent())
         except RuntimeError as error:
             raise _failure(error) from None
-    return LocalRun(folder, parameters, tracking_uri, time.monotonic() - started)
+    _bring_reports(folder)
+    return LocalRun(folder, parameters, server, time.monotonic() - started)
+
+
+def _bring_reports(folder: Path) -> None:
+    """Give the reports of the evaluation step a short path and, for the browser, a suffix; KFP's have neither."""
+    for artifact, name in (("report", REPORT_HTML), ("evaluation", REPORT_JSON)):
+        written = next((folder / "artifacts").glob(f"*/{EVALUATION_STEP}/{artifact}"))
+        shutil.copyfile(written, folder / name)
 
 
 @contextmanager
 def _environment(folder: Path, workdir: Path) -> Iterator[str]:
     """Set what a cluster would inject, for the steps, which inherit it."""
     before = dict(os.environ)
-    tracking_uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{workdir}/mlflow.db")
+    server = os.environ.setdefault(SERVER_VARIABLE, tracking_uri(workdir))
     os.environ[STATUS_FILE_VARIABLE] = str(folder / "failure.json")
     try:
-        yield tracking_uri
+        yield server
     finally:
         os.environ.clear()
         os.environ.update(before)

@@ -14,6 +14,7 @@ from rfdetr_train import status
 from rfdetr_train.evaluation.files import REPORT_HTML, REPORT_JSON
 from rfdetr_train.files import atomic_write_bytes, atomic_write_text
 from rfdetr_train.params import Parameters, parse
+from rfdetr_train.tracking.server import require_server
 
 if TYPE_CHECKING:
     from rfdetr_train.datasets import DatasetReport
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def resolve_parameters(values: Mapping[str, Any], report: str) -> Parameters:
-    """Validate the parameters of a run and write what will be run as Markdown.
+    """Validate the parameters and the environment of a run, and write what will be run as Markdown.
 
     Args:
         values: Parameter values as KFP delivers them.
@@ -30,6 +31,7 @@ def resolve_parameters(values: Mapping[str, Any], report: str) -> Parameters:
     """
     with status.step("resolve_parameters"):
         parameters = parse(values)
+        require_server()
         atomic_write_text(report, _plan(parameters))
     return parameters
 

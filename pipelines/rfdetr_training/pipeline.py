@@ -31,6 +31,8 @@ def _give_resources(
     # The setters do not announce their channels to the group that the task is in (kfp 2.16, 2.17): without this line
     # the compiled group lacks the inputs and the run fails on the cluster.
     task.register_pipeline_channels([cpu, memory, gpus])
+    # Data loading workers pass batches through /dev/shm, of which a pod has 64 MB: they die of "bus error" there.
+    kubernetes.empty_dir_mount(task, volume_name="dshm", mount_path="/dev/shm", medium="Memory")
 
 
 def _connect(task: dsl.PipelineTask) -> None:
@@ -94,8 +96,8 @@ def rfdetr_training(
         grad_accum_steps: Gradient accumulation steps for effective larger batch sizes.
         lr: Learning rate for the model (excluding encoder).
         lr_encoder: Learning rate for the backbone encoder.
-        resolution: Input image size (must be divisible by 56 for base, by 32 for the others; other multiples of 56
-            are rounded up).
+        resolution: Input image size (must be divisible by 56 for base, 32 for the others; another multiple of 56 is
+            rounded up).
         weight_decay: L2 regularization coefficient.
         device: Training device: cuda, cpu, or mps.
         use_ema: Enable Exponential Moving Average of weights.

@@ -20,7 +20,9 @@ class Kind(NamedTuple):
 
 KINDS = {
     "missing-split": Kind(
-        "error", "A split that is needed is not there.", "Add it, or name the splits to use if it has another name."
+        "error",
+        "A split that is needed is not there.",
+        "Add it. Without a test split, eval_split=valid scores on the split that chose the checkpoint.",
     ),
     "empty-split": Kind("error", "A split has nothing to learn or to measure.", "Add labelled images to it."),
     "missing-image": Kind(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from rfdetr_train.errors import InfrastructureError
 from rfdetr_train.evaluation.model import Evaluation
 from rfdetr_train.tracking.run import EVALUATION, TrackedRun
+from rfdetr_train.tracking.server import require_server
 
 
 def log_evaluation(evaluation: Evaluation, report_dir: Path, run_id: str) -> None:
@@ -21,10 +20,7 @@ def log_evaluation(evaluation: Evaluation, report_dir: Path, run_id: str) -> Non
     Raises:
         InfrastructureError: When the environment names no tracking server to find the run on.
     """
-    server = os.environ.get("MLFLOW_TRACKING_URI")
-    if not server:
-        raise InfrastructureError(f"MLFLOW_TRACKING_URI is not set; set it to the server that has run {run_id}.")
-    run = TrackedRun(run_id, server, owned=False)
+    run = TrackedRun(run_id, require_server(), owned=False)
     metrics = {f"{evaluation.split}/{name}": value for name, value in evaluation.scores.finite_metrics().items()}
     run.log_metrics(metrics, step=evaluation.checkpoint_epoch or 0)
     run.log_files(sorted(report_dir.iterdir()), EVALUATION)

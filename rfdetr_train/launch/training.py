@@ -17,6 +17,7 @@ from rfdetr_train.launch import torchrun
 from rfdetr_train.params import Parameters
 from rfdetr_train.storage.fetch import fetch_file
 from rfdetr_train.tracking.run import CHECKPOINTS, TrackedRun, open_run
+from rfdetr_train.tracking.server import without_credentials
 from rfdetr_train.training.job import Job, Outcome
 
 MODEL_NAMES = {name: f"RFDETR{name.capitalize()}" for name in ("nano", "small", "medium", "base", "large")}
@@ -101,7 +102,7 @@ def _with_local_weights(parameters: Parameters, work: Path) -> Parameters:
 def _tracked(parameters: Parameters, prepared: Prepared) -> Iterator[TrackedRun]:
     """Open the run, log what is trained on what, and end it as the training ended."""
     run = open_run(experiment=parameters.experiment, name=parameters.run, output_dir=Path(parameters.output_dir))
-    _log.info("MLflow run %s in %s", run.run_id, run.tracking_uri)
+    _log.info("MLflow run %s in %s", run.run_id, without_credentials(run.tracking_uri))
     try:
         run.log_params({**parameters.as_sent(), "resolution_effective": parameters.effective_resolution})
         run.log_params({"classes": prepared.classes, "dataset_fingerprint": prepared.fingerprint})

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rfdetr_train.errors import InfrastructureError
+from rfdetr_train.tracking.server import SERVER_VARIABLE, tracking_uri, without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -64,7 +65,7 @@ class TrackedRun:
         try:
             self._client.log_batch(self.run_id, metrics=[Metric(name, v, now, step) for name, v in values.items()])
         except MlflowException as error:
-            _log.warning("MLflow did not take the metrics of epoch %d: %s", step, error)
+            _log.warning("MLflow did not take the metrics of epoch %d: %s", step, without_credentials(str(error)))
 
     def log_files(self, files: Sequence[Path], folder: str) -> None:
         """Upload files to an artifact folder of the run."""
@@ -83,11 +84,6 @@ class TrackedRun:
         """
         if self.owned:
             self._client.set_terminated(self.run_id, status)
-
-
-def tracking_uri(output_dir: Path) -> str:
-    """The tracking server of the environment, else a database in the output folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{output_dir.absolute()}/mlflow.db"
 
 
 def open_run(*, experiment: str, name: str | None, output_dir: Path) -> TrackedRun:
@@ -119,7 +115,7 @@ def download(uri: str, destination: Path) -> Path:
     Raises:
         InfrastructureError: When it cannot be had.
     """
-    server = os.environ.get("MLFLOW_TRACKING_URI")
+    server = os.environ.get(SERVER_VARIABLE)
     with _reachable(server or "the default MLflow store"):
         from mlflow.artifacts import download_artifacts
 
@@ -145,11 +141,6 @@ def _reachable(uri: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         raise InfrastructureError(
-            f"MLflow at {_without_password(uri)} did not answer as wanted: {str(error)[:500]}. "
-            "Check MLFLOW_TRACKING_URI and the server."
-        ) from error
-
-
-def _without_password(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+            f"MLflow at {without_credentials(uri)} did not answer as wanted: {without_credentials(str(error))[:500]}. "
+            f"Check {SERVER_VARIABLE} and the server."
+        ) from None  # the error itself, and so its traceback, repeats the address with its password

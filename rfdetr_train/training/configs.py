@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from rfdetr.config import (
     ModelConfig,
     RFDETRBaseConfig,
@@ -15,6 +16,7 @@ from rfdetr.config import (
     TrainConfig,
 )
 
+from rfdetr_train.errors import ParameterError
 from rfdetr_train.params import Parameters
 from rfdetr_train.rfdetr_schema import is_model_argument
 
@@ -62,11 +64,19 @@ def build_configs(
         num_classes: Classes of the dataset; explicit, so that the 90-class head of the official weights is cut to it.
         devices: Processes of this node, as torchrun says.
         num_nodes: Nodes, as torchrun says.
+
+    Raises:
+        ParameterError: When rfdetr refuses a value.
     """
-    return (
-        build_model_config(parameters, num_classes=num_classes),
-        build_train_config(parameters, dataset_dir=dataset_dir, devices=devices, num_nodes=num_nodes),
-    )
+    try:
+        return (
+            build_model_config(parameters, num_classes=num_classes),
+            build_train_config(parameters, dataset_dir=dataset_dir, devices=devices, num_nodes=num_nodes),
+        )
+    except ValidationError as error:
+        # Rules that rfdetr has in code and not in its schema, such as eval_batch_size >= 1.
+        problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors(include_url=False))
+        raise ParameterError(f"extra_train_args: rfdetr does not accept them: {problems}.") from None
 
 
 def build_model_config(parameters: Parameters, *, num_classes: int) -> ModelConfig:

@@ -21,30 +21,20 @@ FIVE = [LATEST, "checkpoint_2.pth", BEST_EMA, BEST_REGULAR, BEST_TOTAL]
 STEPS = 10  # optimizer steps of an epoch: 20 images in batches of 2
 
 
-@pytest.fixture(scope="module")
-def finished(make_parameters, prepared, tmp_path_factory):
-    """A training of three epochs in one process."""
-    output = tmp_path_factory.mktemp("finished") / "output"
-    parameters = make_parameters(
-        output_dir=str(output), epochs=3, checkpoint_interval=2, tensorboard=True, run="first", lr=5e-4, lr_encoder=5e-4
-    )
-    return parameters, train(parameters, prepared)
-
-
 def client(output_dir):
     return MlflowClient(tracking_uri=f"sqlite:///{output_dir}/mlflow.db")
 
 
-def test_exactly_the_five_checkpoint_files_are_written(finished):
-    _, result = finished
+def test_exactly_the_five_checkpoint_files_are_written(trained):
+    _, result = trained
     assert sorted(path.name for path in result.output_dir.glob("*.pth")) == sorted(FIVE)
     assert not [path.name for path in result.output_dir.iterdir() if path.suffix in (".ckpt", ".tmp")]
     assert not [path.name for path in result.output_dir.iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.parametrize("name", FIVE)
-def test_each_file_loads_back_through_rfdetr(finished, name):
-    _, result = finished
+def test_each_file_loads_back_through_rfdetr(trained, name):
+    _, result = trained
     detector = RFDETR.from_checkpoint(result.output_dir / name)
     assert type(detector).__name__ == "RFDETRNano"
     assert detector.class_names == ["circle", "square"]
@@ -55,15 +45,15 @@ def test_each_file_loads_back_through_rfdetr(finished, name):
     assert all(torch.equal(loaded[key].cpu(), value) for key, value in weights.items())
 
 
-def test_n_of_the_periodic_checkpoint_counts_completed_epochs(finished):
-    _, result = finished
+def test_n_of_the_periodic_checkpoint_counts_completed_epochs(trained):
+    _, result = trained
     assert completed_epochs(load(result.output_dir / "checkpoint_2.pth", parameter="test")) == 2
     assert load(result.output_dir / "checkpoint_2.pth", parameter="test")["global_step"] == 2 * STEPS
     assert completed_epochs(load(result.output_dir / LATEST, parameter="test")) == 3
 
 
-def test_best_total_is_the_better_of_the_two(finished):
-    _, result = finished
+def test_best_total_is_the_better_of_the_two(trained):
+    _, result = trained
     total = load(result.output_dir / BEST_TOTAL, parameter="test")
     source = {"ema": BEST_EMA, "regular": BEST_REGULAR}[total["best_total_source"]]
     chosen = load(result.output_dir / source, parameter="test")
@@ -78,8 +68,8 @@ def test_best_total_is_the_better_of_the_two(finished):
     assert total["best_total_source"] == ("ema" if best["ema"] > best["regular"] else "regular")
 
 
-def test_one_mlflow_run_has_parameters_metrics_of_each_epoch_and_checkpoints(finished, prepared):
-    parameters, result = finished
+def test_one_mlflow_run_has_parameters_metrics_of_each_epoch_and_checkpoints(trained, prepared):
+    parameters, result = trained
     mlflow = client(result.output_dir)
     run = mlflow.get_run(result.run_id)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "first")
@@ -98,22 +88,22 @@ def test_one_mlflow_run_has_parameters_metrics_of_each_epoch_and_checkpoints(fin
     assert len(mlflow.search_runs([run.info.experiment_id])) == 1
 
 
-def test_csv_and_tensorboard_are_written(finished):
-    _, result = finished
+def test_csv_and_tensorboard_are_written(trained):
+    _, result = trained
     with (result.output_dir / "metrics.csv").open() as file:
         assert {row["epoch"] for row in csv.DictReader(file)} >= {"0", "1", "2"}
     assert list(result.output_dir.glob("events.out.tfevents.*"))
 
 
-def test_new_run_into_the_folder_of_another_is_refused(finished, prepared):
-    parameters, _ = finished
+def test_new_run_into_the_folder_of_another_is_refused(trained, prepared):
+    parameters, _ = trained
     with pytest.raises(ParameterError, match=r"holds the checkpoints of an earlier run .* resume="):
         train(parameters, prepared)
 
 
 @pytest.mark.parametrize("same_folder", [True, False], ids=["same folder", "another folder"])
-def test_resume_continues_weights_optimizer_ema_epoch_and_best_scores(finished, prepared, tmp_path, same_folder):
-    parameters, result = finished
+def test_resume_continues_weights_optimizer_ema_epoch_and_best_scores(trained, prepared, tmp_path, same_folder):
+    parameters, result = trained
     before = load(result.output_dir / LATEST, parameter="test")
     output = tmp_path / "output"
     if same_folder:
@@ -149,8 +139,8 @@ def best_scores(checkpoint):
     return {name: float(state[name]) for name in ("_best_ema", "best_model_score")}
 
 
-def test_resume_with_nothing_left_to_train_is_refused(finished, prepared, tmp_path):
-    parameters, result = finished
+def test_resume_with_nothing_left_to_train_is_refused(trained, prepared, tmp_path):
+    parameters, result = trained
     update = {"resume": str(result.output_dir / LATEST), "output_dir": str(tmp_path / "o")}
     with pytest.raises(CheckpointError, match="has completed 3 epochs and epochs is 3"):
         train(parameters.model_copy(update=update), prepared)
@@ -158,22 +148,22 @@ def test_resume_with_nothing_left_to_train_is_refused(finished, prepared, tmp_pa
 
 
 @pytest.mark.parametrize("name", [BEST_TOTAL, BEST_EMA, BEST_REGULAR])
-def test_resume_from_weights_without_optimizer_is_refused_with_the_way_out(finished, prepared, tmp_path, name):
-    parameters, result = finished
+def test_resume_from_weights_without_optimizer_is_refused_with_the_way_out(trained, prepared, tmp_path, name):
+    parameters, result = trained
     update = {"resume": str(result.output_dir / name), "output_dir": str(tmp_path / "o"), "epochs": 9}
     with pytest.raises(CheckpointError, match=r"is not a full checkpoint: no optimizer_states.*pretrain_weights="):
         train(parameters.model_copy(update=update), prepared)
 
 
-def test_resume_of_another_model_is_refused(finished, prepared, tmp_path):
-    parameters, result = finished
+def test_resume_of_another_model_is_refused(trained, prepared, tmp_path):
+    parameters, result = trained
     update = {"resume": str(result.output_dir / LATEST), "output_dir": str(tmp_path / "o"), "model": "small"}
     with pytest.raises(CheckpointError, match="holds RFDETRNano, but the run trains RFDETRSmall"):
         train(parameters.model_copy(update=update), prepared)
 
 
-def test_pretrain_weights_from_a_file_are_the_starting_weights(finished, make_parameters, prepared, tmp_path):
-    _, result = finished
+def test_pretrain_weights_from_a_file_are_the_starting_weights(trained, make_parameters, prepared, tmp_path):
+    _, result = trained
     parameters = make_parameters(
         output_dir=str(tmp_path / "output"), epochs=1, pretrain_weights=str(result.output_dir / BEST_TOTAL), lr=1e-12,
         lr_encoder=1e-12, use_ema=False,
@@ -201,8 +191,8 @@ def test_two_ranks_train_one_model_into_one_set_of_files(make_parameters, prepar
     assert log.count("epoch 2/2  batch 5/5") == 1
 
 
-def test_model_of_a_checkpoint_is_described(finished):
-    _, result = finished
+def test_model_of_a_checkpoint_is_described(trained):
+    _, result = trained
     info = describe(result.output_dir / LATEST, parameter="test")
     assert (info.model_name, info.classes, info.epoch) == ("RFDETRNano", ["circle", "square"], 3)
 

@@ -56,8 +56,8 @@ def resolve_parameters(
         grad_accum_steps: Gradient accumulation steps for effective larger batch sizes.
         lr: Learning rate for the model (excluding encoder).
         lr_encoder: Learning rate for the backbone encoder.
-        resolution: Input image size (must be divisible by 56 for base, by 32 for the others; other multiples of 56
-            are rounded up).
+        resolution: Input image size (must be divisible by 56 for base, 32 for the others; another multiple of 56 is
+            rounded up).
         weight_decay: L2 regularization coefficient.
         device: Training device: cuda, cpu, or mps.
         use_ema: Enable Exponential Moving Average of weights.

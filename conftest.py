@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED = Path(__file__).resolve().parents[1] / "shared"
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def tiny_encoder():
     with pytest.MonkeyPatch.context() as patch:
         tiny_encoder.install(patch.setattr)
         patch.setattr(torchrun, "WORKER", "tiny_worker")
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "support"))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "tests" / "support"))
         yield
 
 
@@ -87,3 +87,15 @@ def make_parameters(shapes, tiny_encoder):
         return parse({**values, **changes})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def trained(make_parameters, prepared, tmp_path_factory):
+    """A finished training of three epochs in one process under torchrun: its parameters and its result."""
+    from rfdetr_train.launch.training import train
+
+    output = tmp_path_factory.mktemp("trained") / "output"
+    parameters = make_parameters(
+        output_dir=str(output), epochs=3, checkpoint_interval=2, tensorboard=True, run="first", lr=5e-4, lr_encoder=5e-4
+    )
+    return parameters, train(parameters, prepared)
