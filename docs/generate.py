@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,28 @@ from rfdetr_train.params import (
     type_of,
 )
 from rfdetr_train.rfdetr_schema import block_of
+
+# What a user should know beyond the description; the behaviour is that of rfdetr 1.11.2.
+DETAILS = {
+    "dataset_dir": "A folder, `file:///folder` or `s3://bucket/prefix`. `rfdetr-train detect` says what is there.",
+    "output_dir": "Relative to where the training runs. A folder that holds the checkpoints of another run is refused.",
+    "epochs": "A train split of fewer than 5 effective batches is repeated until an epoch has 5; the log says so.",
+    "batch_size": "Of one process. Evaluation uses it too.",
+    "grad_accum_steps": "rfdetr's own default has become 1; the contract keeps 4.",
+    "lr": "The decoder gets 0.7 of it (`lr_component_decay` in `extra_train_args`).",
+    "lr_encoder": "Each encoder layer gets less than the one after it (`lr_vit_layer_decay` in `extra_train_args`).",
+    "device": "Which GPUs is a matter of `gpus_per_node` and CUDA_VISIBLE_DEVICES; `cuda:1` is refused.",
+    "use_ema": "Without it there is no `checkpoint_best_ema.pth`.",
+    "checkpoint_interval": "`checkpoint_<N>.pth` is kept after N completed epochs, for every multiple N.",
+    "resume": "A `checkpoint.pth` or `checkpoint_<N>.pth`; the others hold no optimizer and are refused. "
+    "The best files and the metrics beside it come along to `output_dir`.",
+    "early_stopping_patience": "Counted in validations, one an epoch.",
+    "early_stopping_use_ema": "False watches the better of the raw and the EMA score.",
+    "wandb": "Needs WANDB_API_KEY, or WANDB_MODE=offline.",
+    "seed": "The same seed, data and number of processes start from the same weights.",
+    "extra_train_args": 'For example `{"warmup_epochs": 1, "multi_scale": "off"}`. Checked against the schema of the '
+    "pinned rfdetr before anything starts; what has a parameter of its own, or is decided from the data, is refused.",
+}
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- generated: parameters -->", "<!-- end of generated -->"
@@ -144,10 +165,8 @@ def _default(name: str) -> str:
 
 
 def _entry(name: str) -> str:
-    return textwrap.dedent(f"""\
-        {_description(name)}
-
-        Type {type_of(name)}; {shown_default(name)}.""")
+    detail = f"\n\n{DETAILS[name]}" if name in DETAILS else ""
+    return f"{_description(name)}\n\nType {type_of(name)}; {shown_default(name)}.{detail}"
 
 
 def main(arguments: list[str]) -> int:

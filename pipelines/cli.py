@@ -53,7 +53,8 @@ def run(local: bool, workdir: Path, parameters: tuple[str, ...]) -> None:
 
     values = dict(_pair(text) for text in parameters)
     finished = run_locally(values, workdir)
-    evaluate = f"rfdetr-train evaluate {finished.parameters.output_dir} {finished.parameters.dataset_dir} --split valid"
+    ran = finished.parameters
+    evaluate = f"rfdetr-train evaluate {ran.output_dir} {ran.dataset_dir} --split valid --device {ran.device}"
     click.echo("\n" + summary(finished, evaluate))
 
 

@@ -55,16 +55,13 @@ OptionalText = Annotated[str | None, BeforeValidator(_blank_is_none)]
 OptionalSize = Annotated[int | None, BeforeValidator(_unset), BeforeValidator(_not_a_bool)]
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_parse_json)]
 
-TRAINING = {"group": "training"}
-RUN = {"group": "run"}
-
 
 def _training(default: Any, description: str, **constraints: Any) -> Any:
-    return Field(default, description=description, json_schema_extra=dict(TRAINING), **constraints)
+    return Field(default, description=description, json_schema_extra={"group": "training"}, **constraints)
 
 
 def _run(default: Any, description: str, **constraints: Any) -> Any:
-    return Field(default, description=description, json_schema_extra=dict(RUN), **constraints)
+    return Field(default, description=description, json_schema_extra={"group": "run"}, **constraints)
 
 
 class Parameters(BaseModel):

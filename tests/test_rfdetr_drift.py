@@ -3,6 +3,7 @@
 import pytest
 from rfdetr.config import ModelConfig, TrainConfig
 
+from rfdetr_train.launch.training import MIN_EFFECTIVE_BATCHES, MODEL_NAMES
 from rfdetr_train.params import TRAINING_PARAMETERS, parse
 from rfdetr_train.rfdetr_schema import RESERVED, SCHEMA_FILE, load, of_installed_rfdetr
 from rfdetr_train.training.configs import MODEL_CONFIGS, SAME_IN_TRAIN_CONFIG, build_configs
@@ -23,6 +24,12 @@ def test_every_training_parameter_has_a_place_in_rfdetr():
     assert set(SAME_IN_TRAIN_CONFIG) <= set(TrainConfig.model_fields)
 
 
+def test_smallest_epoch_is_that_of_rfdetr():
+    from rfdetr.training import module_data
+
+    assert module_data._MIN_TRAIN_BATCHES == MIN_EFFECTIVE_BATCHES
+
+
 def test_reserved_arguments_exist():
     assert set(RESERVED) <= set(TrainConfig.model_fields) | set(ModelConfig.model_fields)
 
@@ -31,6 +38,10 @@ def test_reserved_arguments_exist():
 def test_default_differs_from_rfdetr_only_where_the_spec_wants_it(name):
     ours, theirs = getattr(parse({"dataset_dir": "d"}), name), TrainConfig.model_fields[name].default
     assert (ours, theirs) == OTHER_DEFAULT.get(name, (theirs, theirs))
+
+
+def test_model_names_are_those_of_the_classes_of_rfdetr():
+    assert {name: config.__name__.removesuffix("Config") for name, config in MODEL_CONFIGS.items()} == MODEL_NAMES
 
 
 @pytest.mark.parametrize("model", MODEL_CONFIGS)

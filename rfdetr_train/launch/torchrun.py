@@ -15,6 +15,7 @@ from types import FrameType
 from rfdetr_train.errors import ExitCode
 from rfdetr_train.training.job import Job, Outcome, read_outcome, write_job
 
+AGENT = "rfdetr_train.launch.agent"
 WORKER = "rfdetr_train.training.worker"
 _log = logging.getLogger(__name__)
 
@@ -40,9 +41,8 @@ def run(job: Job, *, processes: int, job_file: Path) -> Outcome:
 
 
 def command(arguments: Sequence[str], processes: int) -> list[str]:
-    """The torchrun command for one node; ``python -m`` because the script need not be on the PATH of an image."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return [*torchrun, "-m", WORKER, *arguments]
+    """The torchrun command for one node."""
+    return [sys.executable, "-m", AGENT, "--standalone", f"--nproc-per-node={processes}", "-m", WORKER, *arguments]
 
 
 def _environment() -> dict[str, str]:
@@ -79,6 +79,5 @@ def _outcome(status: int, left: Outcome | None, signalled: Sequence[int]) -> Out
         return left
     return Outcome(
         ExitCode.INFRASTRUCTURE,
-        f"torchrun ended with status {status} and no training process could say why (killed, perhaps by the memory "
-        "limit of the pod). See the log above.",
+        f"torchrun ended with status {status} and no training process said how it ended; see the log above.",
     )

@@ -18,9 +18,11 @@ from rfdetr_train.params import Parameters
 from rfdetr_train.storage.fetch import fetch_file
 from rfdetr_train.tracking.run import CHECKPOINTS, TrackedRun, open_run
 from rfdetr_train.tracking.server import without_credentials
+from rfdetr_train.training.device import check_device
 from rfdetr_train.training.job import Job, Outcome
 
 MODEL_NAMES = {name: f"RFDETR{name.capitalize()}" for name in ("nano", "small", "medium", "base", "large")}
+MIN_EFFECTIVE_BATCHES = 5  # rfdetr.training.module_data._MIN_TRAIN_BATCHES, compared by a test
 _log = logging.getLogger(__name__)
 
 
@@ -53,8 +55,9 @@ def train(parameters: Parameters, prepared_dir: Path) -> TrainingResult:
     """
     prepared = read_manifest(prepared_dir)
     output_dir = Path(parameters.output_dir)
+    check_device(parameters.device, parameters.gpus_per_node)
     resume = _checked_resume(parameters, prepared, output_dir)
-    for note in parameters.notes:
+    for note in [*parameters.notes, *_notes_on_size(parameters, prepared)]:
         _log.warning("%s", note)
     with tempfile.TemporaryDirectory(prefix="rfdetr-train-") as work:
         parameters = _with_local_weights(parameters, Path(work))
@@ -76,6 +79,17 @@ def train(parameters: Parameters, prepared_dir: Path) -> TrainingResult:
             if outcome.exit_code != ExitCode.DONE:
                 raise _error(outcome)
     return TrainingResult(run.run_id, run.artifact_uri(BEST_TOTAL), output_dir, outcome.completed_epochs)
+
+
+def _notes_on_size(parameters: Parameters, prepared: Prepared) -> list[str]:
+    """Say when rfdetr's epochs are not passes over the dataset (RFDETRDataModule.train_dataloader, rfdetr 1.11.2)."""
+    images, wanted = len(prepared.splits["train"].images), MIN_EFFECTIVE_BATCHES * parameters.effective_batch_size
+    if images >= wanted:
+        return []
+    return [
+        f"epochs: the {images} training images are fewer than {MIN_EFFECTIVE_BATCHES} effective batches of "
+        f"{parameters.effective_batch_size}; rfdetr repeats images until an epoch has {wanted}."
+    ]
 
 
 def _checked_resume(parameters: Parameters, prepared: Prepared, output_dir: Path) -> Path | None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rfdetr_train.errors import ExitCode, InfrastructureError, OutOfMemoryError, ParameterError, RfdetrTrainError
+from rfdetr_train.errors import ExitCode, InfrastructureError, OutOfMemoryError, RfdetrTrainError
 from rfdetr_train.params import Parameters
+from rfdetr_train.training.device import check_device
 from rfdetr_train.training.job import Job, Outcome, read_job, write_outcome
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def train(job: Job, world: World) -> int:
     from rfdetr_train.training.configs import build_configs
 
     parameters = job.parsed_parameters()
-    _check_device(parameters, world)
+    check_device(parameters.device, world.local_size)
     # Before construction: rfdetr seeds only in on_fit_start, after the head was initialised, and the ranks and
     # attempts of one run would start from different weights.
     pl.seed_everything(parameters.seed, workers=True)
@@ -95,21 +96,6 @@ def build_trainer(job: Job, parameters: Parameters, module: RFDETRModelModule) -
     replace_checkpoint_callbacks(trainer, Path(parameters.output_dir), parameters.checkpoint_interval)
     callbacks.append(EpochMetrics(TrackedRun(job.run_id, job.tracking_uri, owned=False)))
     return trainer
-
-
-def _check_device(parameters: Parameters, world: World) -> None:
-    import torch
-
-    available = {
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-        "cpu": world.local_size,
-    }[parameters.device]
-    if available < world.local_size:
-        raise ParameterError(
-            f"device: {parameters.device} was asked for with {world.local_size} process(es) on this node, but it has "
-            f"{available} such device(s). Give device=cpu, or a gpus_per_node that the node has."
-        )
 
 
 def _run(job: Job, world: World) -> Outcome:

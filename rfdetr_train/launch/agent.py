@@ -1,0 +1,37 @@
+"""torchrun itself, with the end of a failed rank told in a sentence in the place of its own traceback."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.run import main as torchrun
+
+from rfdetr_train.errors import ExitCode
+from rfdetr_train.training.job import Outcome, read_job, write_outcome
+
+
+def main() -> None:
+    """Run torchrun's command line; its last argument is the file of the job."""
+    try:
+        torchrun()
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        # Does not replace what the rank said itself.
+        outcome = Outcome(ExitCode.INFRASTRUCTURE, _describe(rank, failure))
+        write_outcome(outcome, Path(read_job(Path(sys.argv[-1])).outcome_file))
+        sys.exit(1)
+
+
+def _describe(rank: int, failure: ProcessFailure) -> str:
+    if failure.exitcode < 0:
+        return (
+            f"rank {rank} was killed by {failure.signal_name()}; SIGKILL without a cause in the log above often is the "
+            "memory limit of the pod. Start the run again with resume, or with more memory."
+        )
+    return f"rank {rank} ended with status {failure.exitcode}; the log above says why."
+
+
+if __name__ == "__main__":
+    main()
