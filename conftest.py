@@ -1,8 +1,12 @@
 """Shared fixtures: a small drawn dataset, and an encoder small enough to train in seconds."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# The tests run one process a core, and the models are small: more threads only get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[1] / "shared"
 

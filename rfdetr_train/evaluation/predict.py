@@ -138,8 +138,12 @@ def _model_config(checkpoint: Path, device: str) -> tuple[str, ModelConfig]:
 
 def _train_config(loaded: dict[str, Any], changes: dict[str, Any]) -> TrainConfig:
     """The config that the checkpoint was trained with, since preprocessing follows it, on one process here."""
+    fields = TrainConfig.model_fields
+    # Only what differs from the defaults: deprecated fields would warn, though nobody has set them.
     trained_with = {
-        name: value for name, value in (loaded.get("args") or {}).items() if name in TrainConfig.model_fields
+        name: value
+        for name, value in (loaded.get("args") or {}).items()
+        if name in fields and value != fields[name].default
     }
     here = {"dataset_file": "roboflow", "devices": 1, "num_nodes": 1, "strategy": "auto", "resume": None}
     return TrainConfig(**{**trained_with, **here, "compute_test_loss": False, **changes})

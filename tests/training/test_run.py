@@ -1,7 +1,9 @@
 """One real training under torchrun, and what it leaves."""
 
 import csv
+import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,11 +13,13 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from rfdetr import RFDETR
+from rfdetr.training import RFDETRModelModule
 
 from rfdetr_train.checkpoints.files import BEST_EMA, BEST_REGULAR, BEST_TOTAL, LATEST, checkpoint_files
 from rfdetr_train.checkpoints.load import completed_epochs, describe, load
 from rfdetr_train.errors import CheckpointError, ExitCode, ParameterError
-from rfdetr_train.launch.training import train
+from rfdetr_train.launch.training import _with_local_weights, train
+from rfdetr_train.training.configs import build_configs
 
 FIVE = [LATEST, "checkpoint_2.pth", BEST_EMA, BEST_REGULAR, BEST_TOTAL]
 STEPS = 10  # optimizer steps of an epoch: 20 images in batches of 2
@@ -162,17 +166,25 @@ def test_resume_of_another_model_is_refused(trained, prepared, tmp_path):
         train(parameters.model_copy(update=update), prepared)
 
 
-def test_pretrain_weights_from_a_file_are_the_starting_weights(trained, make_parameters, prepared, tmp_path):
+def test_pretrain_weights_from_a_file_are_the_starting_weights(trained, make_parameters, staged, tmp_path):
     _, result = trained
-    parameters = make_parameters(
-        output_dir=str(tmp_path / "output"), epochs=1, pretrain_weights=str(result.output_dir / BEST_TOTAL), lr=1e-12,
-        lr_encoder=1e-12, use_ema=False,
-    )  # fmt: skip
-    train(parameters, prepared)
-    start = load(result.output_dir / BEST_TOTAL, parameter="test")["model"]
-    end = load(tmp_path / "output" / BEST_REGULAR, parameter="test")["model"]
-    assert max(float((end[key] - value).abs().max()) for key, value in start.items()) < 1e-6
-    assert not (tmp_path / "output" / BEST_EMA).exists()
+    file = result.output_dir / BEST_TOTAL
+    for named in (str(file), file.as_uri()):
+        parameters = _with_local_weights(make_parameters(pretrain_weights=named), tmp_path)
+        configs = build_configs(parameters, dataset_dir=staged, num_classes=2, devices=1, num_nodes=1)
+        weights = RFDETRModelModule(*configs).model.state_dict()
+        assert all(torch.equal(weights[key], value) for key, value in load(file, parameter="test")["model"].items())
+
+
+def test_pretrain_weights_that_need_unpickling_are_refused_and_not_run(make_parameters, tmp_path):
+    class Canary:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "was-run"),)
+
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Canary()))
+    with pytest.raises(CheckpointError, match=r"pretrain_weights: .*evil\.pth is not a checkpoint that can be loaded"):
+        _with_local_weights(make_parameters(pretrain_weights=str(tmp_path / "evil.pth")), tmp_path)
+    assert not (tmp_path / "was-run").exists()
 
 
 def test_two_ranks_train_one_model_into_one_set_of_files(make_parameters, prepared, tmp_path, capfd):
@@ -200,7 +212,7 @@ def test_model_of_a_checkpoint_is_described(trained):
 def test_sigterm_ends_the_training_as_preempted(make_parameters, shapes, tmp_path):
     parameters = make_parameters(output_dir=str(tmp_path / "output"), epochs=1000)
     flags = [f"--{name}={value}" for name, value in parameters.as_sent().items() if name != "extra_train_args"]
-    flags.append(f"--extra_train_args={__import__('json').dumps(parameters.extra_train_args)}")
+    flags.append(f"--extra_train_args={json.dumps(parameters.extra_train_args)}")
     code = (
         "import sys; from rfdetr_train.launch import torchrun; torchrun.WORKER = 'tiny_worker'; "
         "from rfdetr_train.cli import main; main(sys.argv[1:])"
