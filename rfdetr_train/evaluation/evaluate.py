@@ -19,6 +19,7 @@ from rfdetr_train.evaluation.report import choose_samples, write_reports
 from rfdetr_train.evaluation.score import score
 from rfdetr_train.storage.fetch import fetch_file
 from rfdetr_train.tracking.run import download
+from rfdetr_train.training.device import check_device
 
 SELECTION_SPLIT = "valid"
 REPORTED_VERSIONS = ("rfdetr", "torch", "pycocotools")
@@ -51,6 +52,7 @@ def evaluate(
     Raises:
         DatasetError: When the dataset has no such split.
         CheckpointError: When the checkpoint is missing or cannot be used.
+        ParameterError: When the device is not there.
     """
     prepared = read_manifest(prepared_dir)
     if split not in prepared.splits:
@@ -58,6 +60,7 @@ def evaluate(
             f"eval_split: the dataset has no split {split!r}, only {', '.join(prepared.splits)}. Add one, or give "
             f"eval_split={SELECTION_SPLIT} to score on the split that chose the checkpoint."
         )
+    check_device(device, processes=1)
     with tempfile.TemporaryDirectory(prefix="rfdetr-evaluate-") as work:
         local = _local_checkpoint(checkpoint, Path(work))
         dataset_dir = stage(prepared_dir, Path(work) / "dataset", image_splits=[split])

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from rfdetr_train.errors import DatasetError
+from rfdetr_train.evaluation.results import (
+    Annotation,
+    Detection,
+    GroundTruth,
+    check_categories,
+    check_detections,
+    read_detections,
+    read_ground_truth,
+)
 
 # In the order of COCOeval.stats. Areas are in pixels of the original image.
 METRICS = {
@@ -109,39 +116,6 @@ class Scores:
         return metrics
 
 
-class _Image(msgspec.Struct):
-    id: int | str
-
-
-class _Category(msgspec.Struct):
-    id: int
-    name: str
-
-
-class _Annotation(msgspec.Struct):
-    image_id: int | str
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    area: float | None = None
-    iscrowd: int | bool = 0
-
-
-class _GroundTruth(msgspec.Struct):
-    images: list[_Image]
-    categories: list[_Category]
-    annotations: list[_Annotation]
-
-
-class _Detection(msgspec.Struct):
-    image_id: int | str
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    score: float
-
-
-_Decoded = TypeVar("_Decoded")
-
-
 def score(
     annotations: Path,
     detections: Sequence[dict[str, Any]] | Path,
@@ -159,10 +133,10 @@ def score(
     Raises:
         DatasetError: A file cannot be read, or the detections do not belong to these annotations.
     """
-    truth = _read_json(annotations, _GroundTruth)
-    found = _read_detections(detections)
-    _check_categories(truth, categories or (), annotations)
-    _check_detections(found, truth, annotations)
+    truth = read_ground_truth(annotations)
+    found = read_detections(detections)
+    check_categories(truth, categories or (), annotations)
+    check_detections(found, truth, annotations)
 
     boxes = [box for box in truth.annotations if _has_area(box)]
     class_ids = sorted({box.category_id for box in boxes} | set(categories or ()))
@@ -177,66 +151,12 @@ def score(
     )
 
 
-def _read_json(path: Path, kind: type[_Decoded]) -> _Decoded:
-    try:
-        return msgspec.json.decode(Path(path).read_bytes(), type=kind)
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
-    except msgspec.DecodeError as error:
-        raise DatasetError(f"{path} is not the COCO JSON that scoring needs: {error}.") from error
-
-
-def _read_detections(detections: Sequence[dict[str, Any]] | Path) -> list[_Detection]:
-    if isinstance(detections, Path):
-        return _read_json(detections, list[_Detection])
-    try:
-        return msgspec.convert(list(detections), list[_Detection])
-    except msgspec.ValidationError as error:
-        raise DatasetError(f"The detections are not COCO results: {error}.") from error
-
-
-def _check_categories(truth: _GroundTruth, categories: Iterable[int], source: Path) -> None:
-    known = {category.id for category in truth.categories}
-    unknown = ({box.category_id for box in truth.annotations} | set(categories)) - known
-    if unknown:
-        raise DatasetError(
-            f"{source}: category id {min(unknown)} is used, but 'categories' lists only {_some(known)}. "
-            "Add the category to the file or correct the id."
-        )
-
-
-def _check_detections(found: list[_Detection], truth: _GroundTruth, source: Path) -> None:
-    image_ids = {image.id for image in truth.images}
-    category_ids = {category.id for category in truth.categories}
-    for index, detection in enumerate(found):
-        if detection.image_id not in image_ids:
-            raise DatasetError(
-                f"Detection {index} is of image id {detection.image_id!r}, which is not among the {len(image_ids)} "
-                f"images of {source}. Score each split against its own annotation file."
-            )
-        if detection.category_id not in category_ids:
-            raise DatasetError(
-                f"Detection {index} has category id {detection.category_id}, but {source} has {_some(category_ids)}. "
-                "Map the model's labels to category ids first."
-            )
-        if not all(map(math.isfinite, (*detection.bbox, detection.score))):
-            raise DatasetError(
-                f"Detection {index} (image id {detection.image_id!r}) has a box or score that is not finite: "
-                f"{detection.bbox}, {detection.score}. The model's weights are damaged or it has diverged."
-            )
-
-
-def _some(ids: Iterable[int]) -> str:
-    listed = sorted(ids)
-    return ", ".join(map(str, listed[:10])) + (" …" if len(listed) > 10 else "")
-
-
-def _has_area(box: _Annotation) -> bool:
+def _has_area(box: Annotation) -> bool:
     # No detection can have an IoU above 0 with such a box: left in, it would cap recall below 1 for every model.
     return box.bbox[2] > 0 and box.bbox[3] > 0
 
 
-def _evaluate(truth: _GroundTruth, boxes: list[_Annotation], found: list[_Detection], class_ids: list[int]) -> COCOeval:
+def _evaluate(truth: GroundTruth, boxes: list[Annotation], found: list[Detection], class_ids: list[int]) -> COCOeval:
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator = COCOeval(_coco(truth, boxes), _coco(truth, found), "bbox")
         evaluator.params.catIds = class_ids
@@ -246,7 +166,7 @@ def _evaluate(truth: _GroundTruth, boxes: list[_Annotation], found: list[_Detect
     return evaluator
 
 
-def _coco(truth: _GroundTruth, entries: Sequence[_Annotation | _Detection]) -> COCO:
+def _coco(truth: GroundTruth, entries: Sequence[Annotation | Detection]) -> COCO:
     """Ground truth or detections as pycocotools holds them (its ``loadRes`` fails on an empty list)."""
     coco = COCO()
     coco.dataset = {
@@ -260,16 +180,16 @@ def _coco(truth: _GroundTruth, entries: Sequence[_Annotation | _Detection]) -> C
     return coco
 
 
-def _entry(index: int, entry: _Annotation | _Detection) -> dict[str, Any]:
+def _entry(index: int, entry: Annotation | Detection) -> dict[str, Any]:
     fields = {"id": index, "image_id": entry.image_id, "category_id": entry.category_id, "bbox": list(entry.bbox)}
     area = entry.bbox[2] * entry.bbox[3]
-    if isinstance(entry, _Detection):
+    if isinstance(entry, Detection):
         return {**fields, "area": area, "iscrowd": 0, "score": entry.score}
     return {**fields, "area": area if entry.area is None else entry.area, "iscrowd": int(entry.iscrowd)}
 
 
 def _per_class(
-    truth: _GroundTruth, boxes: list[_Annotation], evaluator: COCOeval, class_ids: list[int]
+    truth: GroundTruth, boxes: list[Annotation], evaluator: COCOeval, class_ids: list[int]
 ) -> list[ClassScore]:
     names = {category.id: category.name for category in truth.categories}
     precision = evaluator.eval["precision"][:, :, :, _ALL_AREAS, _MAX_100]

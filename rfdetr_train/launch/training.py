@@ -12,7 +12,7 @@ from pathlib import Path
 from rfdetr_train.checkpoints.files import BEST_TOTAL, bring_along, checkpoint_files, refuse_to_overwrite
 from rfdetr_train.checkpoints.load import check_resumable, load
 from rfdetr_train.datasets import Prepared, read_manifest, stage
-from rfdetr_train.errors import ExitCode, RfdetrTrainError
+from rfdetr_train.errors import ExitCode, InfrastructureError, RfdetrTrainError
 from rfdetr_train.launch import torchrun
 from rfdetr_train.params import Parameters
 from rfdetr_train.storage.fetch import fetch_file
@@ -75,7 +75,7 @@ def train(parameters: Parameters, prepared_dir: Path) -> TrainingResult:
                 outcome_file=str(Path(work) / "outcome.json"),
             )
             outcome = torchrun.run(job, processes=parameters.gpus_per_node, job_file=Path(work) / "job.json")
-            run.log_files(checkpoint_files(output_dir), CHECKPOINTS)
+            _upload(run, output_dir)
             if outcome.exit_code != ExitCode.DONE:
                 raise _error(outcome)
     return TrainingResult(run.run_id, run.artifact_uri(BEST_TOTAL), output_dir, outcome.completed_epochs)
@@ -124,9 +124,23 @@ def _tracked(parameters: Parameters, prepared: Prepared) -> Iterator[TrackedRun]
         yield run
     except BaseException as error:
         run.set_tags({"rfdetr.failure": str(error)[:500]})
-        run.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        run.finish("FAILED")
         raise
     run.finish("FINISHED")
+
+
+def _upload(run: TrackedRun, output_dir: Path) -> None:
+    """Put the checkpoints into the run."""
+    try:
+        run.log_files(checkpoint_files(output_dir), CHECKPOINTS)
+    # Whatever store lies behind MLflow raises errors of its own (requests, boto3, OSError); the files are safe here.
+    except Exception as error:
+        raise InfrastructureError(
+            f"the checkpoints could not be uploaded to MLflow run {run.run_id} "
+            f"({type(error).__name__}: {without_credentials(str(error))[:300]}). They are in {output_dir}; when the "
+            f"server is back: mlflow artifacts log-artifacts --run-id {run.run_id} --artifact-path {CHECKPOINTS} "
+            f"--local-dir {output_dir}"
+        ) from error
 
 
 def _error(outcome: Outcome) -> RfdetrTrainError:

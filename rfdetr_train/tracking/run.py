@@ -45,27 +45,26 @@ class TrackedRun:
         return MlflowClient(tracking_uri=self.tracking_uri)
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Log parameters once, at the start."""
+        """Log parameters once, at the start; an adopted run may have some already, in a spelling of its own."""
         from mlflow.entities import Param
 
         params = [Param(name, str(value)[:_LONGEST_PARAM]) for name, value in values.items()]
-        self._client.log_batch(self.run_id, params=params)
+        with _tolerated("the parameters"):
+            self._client.log_batch(self.run_id, params=params)
 
     def set_tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
-        for name, value in values.items():
-            self._client.set_tag(self.run_id, name, value)
+        with _tolerated("the tags"):
+            for name, value in values.items():
+                self._client.set_tag(self.run_id, name, value)
 
     def log_metrics(self, values: Mapping[str, float], *, step: int) -> None:
-        """Log metrics; a server that is away costs a warning and not the training (they are in metrics.csv too)."""
+        """Log metrics at a step; those of a training are in metrics.csv too."""
         from mlflow.entities import Metric
-        from mlflow.exceptions import MlflowException
 
         now = int(time.time() * 1000)
-        try:
+        with _tolerated(f"the metrics of step {step}"):
             self._client.log_batch(self.run_id, metrics=[Metric(name, v, now, step) for name, v in values.items()])
-        except MlflowException as error:
-            _log.warning("MLflow did not take the metrics of epoch %d: %s", step, without_credentials(str(error)))
 
     def log_files(self, files: Sequence[Path], folder: str) -> None:
         """Upload files to an artifact folder of the run."""
@@ -83,7 +82,19 @@ class TrackedRun:
             status: ``FINISHED``, ``FAILED`` or ``KILLED``.
         """
         if self.owned:
-            self._client.set_terminated(self.run_id, status)
+            with _tolerated("the end of the run"):
+                self._client.set_terminated(self.run_id, status)
+
+
+@contextmanager
+def _tolerated(what: str) -> Iterator[None]:
+    """Let a server that is away cost a warning and not the training."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        _log.warning("MLflow did not take %s: %s", what, without_credentials(str(error)))
 
 
 def open_run(*, experiment: str, name: str | None, output_dir: Path) -> TrackedRun:

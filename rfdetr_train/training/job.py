@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def write_outcome(outcome: Outcome, path: Path) -> None:
     """Say how this worker ended; the first failure stands, a later one is its consequence."""
     previous = read_outcome(path)
     if previous is None or previous.exit_code == ExitCode.DONE:
-        atomic_write_bytes(path, json.dumps(msgspec.to_builtins(outcome)).encode())
+        atomic_write_bytes(path, msgspec.json.encode(outcome))
 
 
 def read_outcome(path: Path) -> Outcome | None:

@@ -82,7 +82,7 @@ def train(job: Job, world: World) -> int:
 
 
 def build_trainer(job: Job, parameters: Parameters, module: RFDETRModelModule) -> Trainer:
-    """Rfdetr's trainer with our checkpoint files, tracking and progress."""
+    """Build rfdetr's trainer, with our checkpoint files, tracking and progress."""
     from rfdetr.training import build_trainer as build
 
     from rfdetr_train.tracking.run import TrackedRun
