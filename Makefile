@@ -1,10 +1,12 @@
 # Every verb makes the environment that it needs: .venv, from the hash-pinned lock files.
-.PHONY: demo test lint format compile locks clean
+.PHONY: help demo test lint format compile locks bench images clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+ENGINE := $(or $(shell command -v podman),$(shell command -v docker))
+IMAGE_NAME = $(BIN)/python -c "from rfdetr_pipelines.components.images import *; print($(1))"
 UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 help:
@@ -32,17 +34,26 @@ compile: $(READY) ## write the generated files: the compiled pipeline and the pa
 
 locks: $(READY) ## resolve the dependencies of pyproject.toml anew
 	$(UV_COMPILE) --all-extras pyproject.toml -o requirements.lock
+	printf 'setuptools\nuv\n' | $(UV_COMPILE) -c requirements.lock -o requirements-build.lock -
 	$(UV_COMPILE) --extra pipelines -c requirements.lock pyproject.toml -o images/cpu/requirements.lock
 	$(UV_COMPILE) --extra train --extra pipelines -c requirements.lock pyproject.toml -o images/gpu/requirements.lock
+
+bench: $(READY) ## run the benchmarks, ours and the peer side by side
+	$(BIN)/python benchmarks/detect.py
+
+images: $(READY) ## build the cpu and the gpu image with podman or docker; BUILD_ARGS adds options
+	@test -n "$(ENGINE)" || { echo "Neither podman nor docker is on the PATH."; exit 1; }
+	$(ENGINE) build $(BUILD_ARGS) --build-arg IMAGE=cpu -f images/Dockerfile -t "$$($(call IMAGE_NAME,CPU_IMAGE))" .
+	$(ENGINE) build $(BUILD_ARGS) --build-arg IMAGE=gpu -f images/Dockerfile -t "$$($(call IMAGE_NAME,GPU_IMAGE))" .
 
 clean: ## remove the environment and what the demo made
 	rm -rf .venv .demo
 
-$(READY): pyproject.toml requirements.lock requirements-uv.lock
+$(READY): pyproject.toml requirements.lock requirements-build.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$(PYTHON) is $$($(PYTHON) --version); Python 3.11 or newer is wanted. Run: make PYTHON=python3.11 …"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-build.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@

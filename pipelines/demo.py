@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rfdetr_pipelines.compile import PACKAGE, compile_pipeline
 from rfdetr_pipelines.local import LocalRun, run_locally
 from rfdetr_train.datasets.sample import make_sample
 
@@ -37,7 +38,7 @@ PARAMETERS: dict[str, Any] = {
 
 
 def run_demo(workdir: Path) -> LocalRun:
-    """Draw the dataset, unless it is there, and run the pipeline on it.
+    """Draw the dataset, unless it is there, compile the pipeline and run it on it.
 
     Args:
         workdir: Folder for the dataset and the run.
@@ -45,4 +46,6 @@ def run_demo(workdir: Path) -> LocalRun:
     dataset = workdir / "shapes-yolo"
     if not dataset.exists():
         make_sample(dataset)
-    return run_locally({"dataset_dir": str(dataset.absolute()), **PARAMETERS}, workdir)
+    package = workdir / PACKAGE.name
+    compile_pipeline(package)
+    return run_locally({"dataset_dir": str(dataset.absolute()), **PARAMETERS}, workdir, package)

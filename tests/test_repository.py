@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGED = ["rfdetr_train", "pipelines", "components", "pyproject.toml", "README.md", "LICENSE"]
-LOCKS = ["requirements.lock", "requirements-uv.lock", "images/cpu/requirements.lock", "images/gpu/requirements.lock"]
+LOCKS = ["requirements.lock", "requirements-build.lock", "images/cpu/requirements.lock", "images/gpu/requirements.lock"]
 
 
 def git(*arguments):
