@@ -16,7 +16,7 @@ demo: $(READY) ## train and evaluate a small detector on the CPU, through the re
 	$(BIN)/rfdetr-pipelines demo
 
 test: $(READY) ## run the tests (no GPU, no cluster)
-	$(BIN)/pytest -m "not slow and not gpu" -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY) ## check style, types and generated files
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.run import main as torchrun
 
@@ -16,6 +17,8 @@ def main() -> None:
     """Run torchrun's command line; its last argument is the file of the job."""
     try:
         torchrun()
+    except SignalException:
+        sys.exit(1)  # the launcher knows of the signal, it passed it on
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         # Does not replace what the rank said itself.

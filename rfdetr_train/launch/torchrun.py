@@ -72,7 +72,10 @@ def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
 def _outcome(status: int, left: Outcome | None, signalled: Sequence[int]) -> Outcome:
     if signalled:
         name = signal.Signals(signalled[0]).name
-        return Outcome(ExitCode.PREEMPTED, f"the training was stopped by {name}; resume it from its checkpoint.pth.")
+        return Outcome(
+            ExitCode.PREEMPTED,
+            f"the training was stopped by {name}; continue it with resume=<output_dir>/checkpoint.pth.",
+        )
     if status == 0 and left is not None:
         return left
     if left is not None and left.exit_code != ExitCode.DONE:

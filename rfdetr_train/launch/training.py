@@ -124,7 +124,8 @@ def _tracked(parameters: Parameters, prepared: Prepared) -> Iterator[TrackedRun]
         yield run
     except BaseException as error:
         run.set_tags({"rfdetr.failure": str(error)[:500]})
-        run.finish("FAILED")
+        stopped = isinstance(error, KeyboardInterrupt) or getattr(error, "exit_code", None) == ExitCode.PREEMPTED
+        run.finish("KILLED" if stopped else "FAILED")
         raise
     run.finish("FINISHED")
 

@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 SECONDS_BETWEEN_LINES = 10.0
+_BAR = "{desc} {percentage:3.0f}%|{bar}|"  # the line has rate and remaining time already
 
 
 class Progress(Callback):
@@ -35,7 +36,7 @@ class Progress(Callback):
 
             total = trainer.num_training_batches * (trainer.max_epochs or 0)
             done = trainer.num_training_batches * trainer.current_epoch
-            self._bar = tqdm(total=int(total), initial=int(done), unit="batch", dynamic_ncols=True)
+            self._bar = tqdm(total=int(total), initial=int(done), bar_format=_BAR, dynamic_ncols=True)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Start the clock of a batch."""
