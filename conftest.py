@@ -100,6 +100,13 @@ def trained(make_parameters, prepared, tmp_path_factory):
 
     output = tmp_path_factory.mktemp("trained") / "output"
     parameters = make_parameters(
-        output_dir=str(output), epochs=3, checkpoint_interval=2, tensorboard=True, run="first", lr=5e-4, lr_encoder=5e-4
+        output_dir=str(output),
+        epochs=3,
+        checkpoint_interval=2,
+        tensorboard=True,
+        run="first",
+        lr=5e-4,
+        lr_encoder=5e-4,
+        early_stopping=True,
     )
     return parameters, train(parameters, prepared)

@@ -63,12 +63,6 @@ class CheckpointError(RfdetrTrainError):
     exit_code = ExitCode.BAD_PARAMETERS
 
 
-class OutOfMemoryError(RfdetrTrainError):
-    """The training ran out of device memory."""
-
-    exit_code = ExitCode.OUT_OF_MEMORY
-
-
 class InfrastructureError(RfdetrTrainError):
     """A process, a server or a disk failed."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rfdetr_train.errors import ExitCode, InfrastructureError, OutOfMemoryError, RfdetrTrainError
+from rfdetr_train.errors import ExitCode, InfrastructureError, RfdetrTrainError
 from rfdetr_train.params import Parameters
 from rfdetr_train.training.device import check_device
 from rfdetr_train.training.job import Job, Outcome, read_job, write_outcome
@@ -112,7 +112,7 @@ def _run(job: Job, world: World) -> Outcome:
             f"The same effective batch with less memory: batch_size={max(1, parameters.batch_size // 2)} "
             f"grad_accum_steps={parameters.grad_accum_steps * 2}, or gradient_checkpointing=true."
         )
-        return Outcome(OutOfMemoryError.exit_code, message)
+        return Outcome(ExitCode.OUT_OF_MEMORY, message)
     return Outcome(ExitCode.DONE, "done", epochs)
 
 

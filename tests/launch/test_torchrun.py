@@ -2,9 +2,12 @@
 
 import textwrap
 
-from rfdetr_train.errors import ExitCode
+import pytest
+
+from rfdetr_train.errors import ExitCode, InfrastructureError
 from rfdetr_train.launch import torchrun
 from rfdetr_train.training.job import Job
+from rfdetr_train.training.worker import World
 
 
 def run(tmp_path, monkeypatch, worker, processes=1):
@@ -55,6 +58,13 @@ def test_first_failure_of_any_rank_stands(tmp_path, monkeypatch):
     """
     outcome = run(tmp_path, monkeypatch, worker, processes=2)
     assert (outcome.exit_code, outcome.message) == (ExitCode.BAD_PARAMETERS, "bad")
+
+
+def test_worker_that_torchrun_did_not_start_says_so(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(InfrastructureError, match="found no WORLD_SIZE in its environment; it is started by torchrun"):
+        World.from_environment()
 
 
 def test_workers_see_the_world_that_was_asked_for_and_their_outcome_arrives(tmp_path, monkeypatch):

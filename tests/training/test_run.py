@@ -124,6 +124,9 @@ def test_resume_continues_weights_optimizer_ema_epoch_and_best_scores(trained, p
     assert ema_updates(after) == ema_updates(before) + STEPS
     assert best_scores(after)["_best_ema"] >= best_scores(before)["_best_ema"] > 0
     assert best_scores(after)["best_model_score"] >= best_scores(before)["best_model_score"]
+    waited = early_stopping(before)["wait_count"]
+    assert early_stopping(after)["best_score"] >= early_stopping(before)["best_score"] > 0
+    assert early_stopping(after)["wait_count"] in (0, waited + 1)
     assert {LATEST, "checkpoint_4.pth", *FIVE[2:]} <= {path.name for path in checkpoint_files(output)}
     with (output / "metrics.csv").open() as file:
         assert {row["epoch"] for row in csv.DictReader(file)} >= {"0", "1", "2", "3"}
@@ -141,6 +144,11 @@ def ema_updates(checkpoint):
 def best_scores(checkpoint):
     (state,) = [s for s in checkpoint["callbacks"].values() if "_best_ema" in s]
     return {name: float(state[name]) for name in ("_best_ema", "best_model_score")}
+
+
+def early_stopping(checkpoint):
+    (state,) = [s for s in checkpoint["callbacks"].values() if "wait_count" in s]
+    return state
 
 
 def test_resume_with_nothing_left_to_train_is_refused(trained, prepared, tmp_path):
