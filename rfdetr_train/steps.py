@@ -36,19 +36,21 @@ def resolve_parameters(values: Mapping[str, Any], report: str) -> Parameters:
     return parameters
 
 
-def detect_dataset(dataset_dir: str, eval_split: str, report: str) -> DatasetReport:
-    """Name the format of a dataset, check it, and write the report as Markdown and, beside it, JSON.
+def detect_dataset(dataset_dir: str, eval_split: str, *, markdown: str, json_report: str) -> DatasetReport:
+    """Name the format of a dataset, check it, and write the report as Markdown and as JSON.
 
     Args:
         dataset_dir: Folder or URI.
         eval_split: Split that the evaluation will need.
-        report: Path of the Markdown file.
+        markdown: Path of the Markdown file.
+        json_report: Path of the JSON file.
     """
     from rfdetr_train.datasets import detect
 
     with status.step("detect_dataset"):
         found = detect(dataset_dir, required_splits=("train", "valid", eval_split))
-        found.write_markdown(report)
+        found.write_markdown(markdown)
+        found.write_json(json_report)
         print(found.to_text())
         found.raise_for_errors()
     return found

@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -8,15 +9,18 @@ from ..component import detect_dataset
 
 
 def run(dataset, tmp_path, **arguments):
-    report = tmp_path / "report.md"
-    return detect_dataset.python_func(str(dataset), SimpleNamespace(path=str(report)), **arguments), report
+    report, findings = tmp_path / "report.md", tmp_path / "findings.json"
+    outputs = (SimpleNamespace(path=str(path)) for path in (report, findings))
+    return detect_dataset.python_func(str(dataset), *outputs, **arguments), report, findings
 
 
-def test_format_and_fingerprint_are_named_and_the_report_is_written(shapes, tmp_path):
-    (name, fingerprint), report = run(shapes, tmp_path)
+def test_format_and_fingerprint_are_named_and_the_report_is_written_as_markdown_and_json(shapes, tmp_path):
+    (name, fingerprint), report, findings = run(shapes, tmp_path)
     assert name == "yolo"
     assert len(fingerprint) == 64
     assert "circle" in report.read_text()
+    told = json.loads(findings.read_text())
+    assert (told["format"], told["fingerprint"], told["classes"]) == ("yolo", fingerprint, ["circle", "square"])
 
 
 def test_dataset_without_the_split_to_evaluate_is_refused(shapes, tmp_path, capsys):
