@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_BARS = 1.0
 _BAR = "{desc} {percentage:3.0f}%|{bar}|"  # the line has rate and remaining time already
 
 
@@ -27,7 +28,7 @@ class Progress(Callback):
         self._shown_at = 0.0
         self._train_seconds = 0.0
         self._batches = 0
-        self._batch_started = 0.0
+        self._clock = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar on a terminal."""
@@ -38,9 +39,9 @@ class Progress(Callback):
             done = trainer.num_training_batches * trainer.current_epoch
             self._bar = tqdm(total=int(total), initial=int(done), bar_format=_BAR, dynamic_ncols=True)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Start the clock of a batch."""
-        self._batch_started = time.monotonic()
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock; it runs from batch to batch, so that waiting for data counts and validating does not."""
+        self._clock = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -49,18 +50,22 @@ class Progress(Callback):
         if not trainer.is_global_zero:
             return
         now = time.monotonic()
-        self._train_seconds += now - self._batch_started
+        self._train_seconds += now - self._clock
+        self._clock = now
         self._batches += 1
+        if self._bar is not None:
+            self._bar.update(1)
         last_of_epoch = batch_idx + 1 == trainer.num_training_batches
-        if self._bar is None and not last_of_epoch and now - self._shown_at < SECONDS_BETWEEN_LINES:
+        pause = SECONDS_BETWEEN_LINES if self._bar is None else SECONDS_BETWEEN_BARS
+        # Not at every batch, on a terminal neither: reading the loss waits for the GPU.
+        if not last_of_epoch and now - self._shown_at < pause:
             return
         self._shown_at = now
         line = self._line(trainer, outputs, batch_idx)
         if self._bar is None:
             print(line, flush=True)
         else:
-            self._bar.set_description_str(line, refresh=False)
-            self._bar.update(1)
+            self._bar.set_description_str(line)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the scores of the epoch."""
