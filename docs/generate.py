@@ -9,13 +9,14 @@ import importlib
 import inspect
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from rfdetr_train.params import (
     RUN_PARAMETERS,
     TRAINING_PARAMETERS,
+    ModelName,
     Parameters,
     shown_default,
     type_of,
@@ -71,7 +72,7 @@ def readme() -> str:
 
 def parameters_page() -> str:
     """The reference: one section a parameter."""
-    blocks = ", ".join(f"{name} {block_of(name, {})}" for name in ("nano", "small", "medium", "base", "large"))
+    blocks = ", ".join(f"{name} {block_of(name, {})}" for name in get_args(ModelName))
     head = (
         "# Parameters\n\nThe same names and values everywhere: the form of the Kubeflow UI, `kfp run create`, "
         "`rfdetr-pipelines run`, `rfdetr-train train`. Values may be text; whole numbers may come as 1.0. "
@@ -171,12 +172,13 @@ def _entry(name: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the files, or check them."""
-    stale = [path for path, text in generated().items() if not path.exists() or path.read_text("utf-8") != text]
+    wanted = generated()
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
         if "--check" in arguments:
             print(f"{path.relative_to(ROOT)} is stale: run 'make compile'.", file=sys.stderr)
         else:
-            path.write_text(generated()[path], encoding="utf-8")
+            path.write_text(wanted[path], encoding="utf-8")
             print(f"Wrote {path.relative_to(ROOT)}")
     return int(bool(stale) and "--check" in arguments)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rfdetr_pipelines.compile import PACKAGE
-from rfdetr_train.errors import ExitCode, RfdetrTrainError
+from rfdetr_train.errors import RfdetrTrainError
 from rfdetr_train.evaluation.files import REPORT_HTML, REPORT_JSON
 from rfdetr_train.params import Parameters, parse
 from rfdetr_train.status import STATUS_FILE_VARIABLE, recorded
@@ -107,6 +107,4 @@ def _failure(error: RuntimeError) -> RfdetrTrainError:
     failure = recorded()
     if failure is None:
         return RfdetrTrainError(f"a step failed without a reason of its own ({error}); see the log above.")
-    ended = RfdetrTrainError(f"step {failure.step}: {failure.message}")
-    ended.exit_code = ExitCode(failure.exit_code)
-    return ended
+    return RfdetrTrainError(f"step {failure.step}: {failure.message}", failure.exit_code)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 
 from rfdetr_train import __version__, status
 from rfdetr_train.errors import ExitCode
+from rfdetr_train.evaluation.files import REPORT_HTML
 from rfdetr_train.params import RUN_PARAMETERS, TRAINING_PARAMETERS, Parameters, shown_default
 
 EXIT_CODES = "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in ExitCode) + "."
@@ -74,6 +76,17 @@ def convert(dataset_dir: str, output_dir: Path, target: str, images: str) -> Non
     click.echo(f"Wrote {target.upper()} to {output_dir}: classes {', '.join(prepared.classes)}.")
 
 
+@contextmanager
+def _prepared(dataset_dir: str) -> Iterator[Path]:
+    """What training and evaluation read of a dataset: checked COCO annotations, and where the images are."""
+    from rfdetr_train.datasets import convert as prepare
+
+    with tempfile.TemporaryDirectory(prefix="rfdetr-prepared-") as work:
+        folder = Path(work) / "prepared"
+        prepare(dataset_dir, folder, target="coco", images="reference")
+        yield folder
+
+
 def contract_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option for each parameter of the contract."""
     for name in reversed([*TRAINING_PARAMETERS, *RUN_PARAMETERS]):
@@ -96,12 +109,9 @@ def train(**values: str | None) -> None:
     from rfdetr_train.params import parse
 
     parameters = parse({name: value for name, value in values.items() if value is not None})
-    from rfdetr_train.datasets import convert as prepare
     from rfdetr_train.launch.training import train as run
 
-    with tempfile.TemporaryDirectory(prefix="rfdetr-prepared-") as work:
-        prepared = Path(work) / "prepared"
-        prepare(parameters.dataset_dir, prepared, target="coco", images="reference")
+    with _prepared(parameters.dataset_dir) as prepared:
         result = run(parameters, prepared)
     click.echo(
         f"Trained {result.completed_epochs} epochs. Checkpoints: {result.output_dir}. MLflow run {result.run_id}."
@@ -126,13 +136,10 @@ def evaluate(
 
     CHECKPOINT is a file, the output folder of a training, s3://… or runs:/…; DATASET_DIR a folder or s3://….
     """
-    from rfdetr_train.datasets import convert as prepare
     from rfdetr_train.evaluation.evaluate import evaluate as run
     from rfdetr_train.evaluation.report import to_markdown
 
-    with tempfile.TemporaryDirectory(prefix="rfdetr-prepared-") as work:
-        prepared = Path(work) / "prepared"
-        prepare(dataset_dir, prepared, target="coco", images="reference")
+    with _prepared(dataset_dir) as prepared:
         evaluation = run(
             checkpoint,
             prepared,
@@ -143,7 +150,7 @@ def evaluate(
             num_workers=num_workers,
         )
     click.echo(to_markdown(evaluation))
-    click.echo(f"Report: {output / 'report.html'}")
+    click.echo(f"Report: {output / REPORT_HTML}")
 
 
 if __name__ == "__main__":

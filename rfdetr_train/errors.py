@@ -44,6 +44,12 @@ class RfdetrTrainError(Exception):
 
     exit_code = ExitCode.INFRASTRUCTURE
 
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        """Keep the message, and the exit code of a failure that another process has classified already."""
+        super().__init__(message)
+        if exit_code is not None:
+            self.exit_code = ExitCode(exit_code)
+
 
 class ParameterError(RfdetrTrainError):
     """A parameter is missing, unknown, of the wrong type, out of range or in conflict with another."""

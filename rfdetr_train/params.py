@@ -33,7 +33,7 @@ def _not_a_bool(value: object) -> object:
 
 
 def _unset(value: object) -> object:
-    return None if value in ("", 0, 0.0, "0", None) and not isinstance(value, bool) else value
+    return None if value in ("", 0, "0", None) else value
 
 
 def _parse_json(value: object) -> object:
@@ -46,7 +46,7 @@ def _parse_json(value: object) -> object:
 
 
 def _blank_is_none(value: object) -> object:
-    return None if value is None or value == "" else value
+    return None if value == "" else value
 
 
 Integer = Annotated[int, BeforeValidator(_not_a_bool)]

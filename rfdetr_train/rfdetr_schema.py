@@ -44,6 +44,11 @@ def load() -> dict[str, Any]:
     return loaded
 
 
+def class_name(model: str) -> str:
+    """Name of a variant's class in rfdetr, as checkpoints name it: ``RFDETRNano`` for ``nano``."""
+    return f"RFDETR{model.capitalize()}"
+
+
 def block_of(model: str, extra_train_args: dict[str, Any]) -> int:
     """Pixels that the resolution must be a multiple of: patch size x windows of the model as configured."""
     properties = load()["models"][model]["properties"]

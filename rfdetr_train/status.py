@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from rfdetr_train.errors import ExitCode, RfdetrTrainError
+from rfdetr_train.files import atomic_write_bytes
 
 STATUS_FILE_VARIABLE = "RFDETR_STATUS_FILE"
 # Kubernetes shows what a container leaves here, up to 4096 bytes, as the reason of its end.
@@ -68,7 +69,7 @@ def record(failure: Failure) -> None:
     """Leave a failure where the exit handler and Kubernetes look for it."""
     shared = os.environ.get(STATUS_FILE_VARIABLE)
     if shared:
-        Path(shared).write_bytes(msgspec.json.encode(failure))
+        atomic_write_bytes(shared, msgspec.json.encode(failure))
     if _TERMINATION_LOG.is_file() and os.access(_TERMINATION_LOG, os.W_OK):
         _TERMINATION_LOG.write_text(failure.message[:4000], encoding="utf-8")
 

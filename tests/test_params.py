@@ -73,6 +73,7 @@ def test_what_is_sent_is_parsed_back_to_the_same():
         ({"epochs": 0}, "epochs: 0 is not allowed; wanted at least 1. Nearest valid value: 1."),
         ({"epochs": "2.5"}, "epochs: '2.5' is not allowed; wanted a whole number. Nearest valid values: 2, 3."),
         ({"epochs": True}, "epochs: True is not allowed; wanted a number, not true or false."),
+        ({"resolution": False}, "resolution: False is not allowed; wanted a number, not true or false."),
         ({"lr": "fast"}, "lr: 'fast' is not allowed; wanted a finite number."),
         ({"lr": "inf"}, "lr: 'inf' is not allowed; wanted a finite number."),
         ({"lr": 0}, "lr: 0 is not allowed; wanted more than 0."),

@@ -1,11 +1,13 @@
 """The contract against the installed rfdetr: these fail when an upgrade changes what we translate to."""
 
+from typing import get_args
+
 import pytest
 from rfdetr.config import ModelConfig, TrainConfig
 
-from rfdetr_train.launch.training import MIN_EFFECTIVE_BATCHES, MODEL_NAMES
-from rfdetr_train.params import TRAINING_PARAMETERS, parse
-from rfdetr_train.rfdetr_schema import RESERVED, SCHEMA_FILE, load, of_installed_rfdetr
+from rfdetr_train.launch.training import MIN_EFFECTIVE_BATCHES
+from rfdetr_train.params import TRAINING_PARAMETERS, ModelName, parse
+from rfdetr_train.rfdetr_schema import RESERVED, SCHEMA_FILE, class_name, load, of_installed_rfdetr
 from rfdetr_train.training.configs import MODEL_CONFIGS, SAME_IN_TRAIN_CONFIG, build_configs
 
 # Where rfdetr keeps what its TrainConfig does not have under the same name.
@@ -41,7 +43,8 @@ def test_default_differs_from_rfdetr_only_where_the_spec_wants_it(name):
 
 
 def test_model_names_are_those_of_the_classes_of_rfdetr():
-    assert {name: config.__name__.removesuffix("Config") for name, config in MODEL_CONFIGS.items()} == MODEL_NAMES
+    names = {name: config.__name__.removesuffix("Config") for name, config in MODEL_CONFIGS.items()}
+    assert names == {name: class_name(name) for name in get_args(ModelName)}
 
 
 @pytest.mark.parametrize("model", MODEL_CONFIGS)

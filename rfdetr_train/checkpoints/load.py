@@ -54,13 +54,17 @@ def load(path: Path, *, parameter: str) -> dict[str, Any]:
     return loaded
 
 
-def describe(path: Path, *, parameter: str) -> CheckpointInfo:
+def describe(loaded: dict[str, Any], path: Path, *, parameter: str) -> CheckpointInfo:
     """Read model, classes and epoch of a checkpoint that rfdetr or this library wrote.
+
+    Args:
+        loaded: Its content, from :func:`load`.
+        path: The file, for the error.
+        parameter: Name of the parameter that named it, for the error.
 
     Raises:
         CheckpointError: When it does not name its model.
     """
-    loaded = load(path, parameter=parameter)
     config = loaded.get("model_config")
     if not isinstance(config, dict) or "model_name" not in loaded:
         raise CheckpointError(
@@ -95,7 +99,7 @@ def check_resumable(path: Path, *, model_name: str, classes: list[str], epochs: 
             f"checkpoint_<N>.pth, which hold the optimizer too. To start anew from these weights, give them as "
             f"pretrain_weights={path}."
         )
-    held = describe(path, parameter="resume")
+    held = describe(loaded, path, parameter="resume")
     if held.model_name != model_name:
         raise CheckpointError(f"resume: {path} holds {held.model_name}, but the run trains {model_name}.")
     if held.classes and held.classes != classes:

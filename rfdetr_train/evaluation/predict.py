@@ -18,8 +18,9 @@ from pytorch_lightning import Callback
 from rfdetr.config import ModelConfig, TrainConfig
 from rfdetr.training import RFDETRDataModule, RFDETRModelModule, build_trainer
 
-from rfdetr_train.checkpoints.load import completed_epochs, describe, load
+from rfdetr_train.checkpoints.load import CheckpointInfo, describe, load
 from rfdetr_train.errors import CheckpointError
+from rfdetr_train.rfdetr_schema import class_name
 from rfdetr_train.training.configs import ACCELERATORS, MODEL_CONFIGS
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -62,7 +63,8 @@ def predict(
         CheckpointError: When the checkpoint cannot be loaded safely or its weights do not fit its description.
     """
     loaded = load(checkpoint, parameter="checkpoint")
-    name, model_config = _model_config(checkpoint, device)
+    described = describe(loaded, checkpoint, parameter="checkpoint")
+    name, model_config = _model_config(described, checkpoint, device)
     with tempfile.TemporaryDirectory(prefix="rfdetr-evaluate-") as scratch:
         changes = {"dataset_dir": str(dataset_dir), "output_dir": scratch, "batch_size": batch_size}
         changes |= {"num_workers": num_workers, "accelerator": ACCELERATORS[device]}
@@ -85,7 +87,7 @@ def predict(
         categories=[label2cat[label] for label in sorted(label2cat)],
         model=name,
         resolution=model_config.resolution,
-        completed_epochs=completed_epochs(loaded),
+        completed_epochs=described.epoch,
     )
 
 
@@ -126,9 +128,8 @@ def _coco_result(found: dict[str, Any], label2cat: dict[int, int]) -> dict[str, 
     }
 
 
-def _model_config(checkpoint: Path, device: str) -> tuple[str, ModelConfig]:
-    described = describe(checkpoint, parameter="checkpoint")
-    by_class_name = {cls.__name__.removesuffix("Config"): name for name, cls in MODEL_CONFIGS.items()}
+def _model_config(described: CheckpointInfo, checkpoint: Path, device: str) -> tuple[str, ModelConfig]:
+    by_class_name = {class_name(name): name for name in MODEL_CONFIGS}
     if described.model_name not in by_class_name:
         raise CheckpointError(f"checkpoint: {checkpoint} holds {described.model_name}; wanted one of {by_class_name}.")
     name = by_class_name[described.model_name]

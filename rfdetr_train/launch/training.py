@@ -15,13 +15,13 @@ from rfdetr_train.datasets import Prepared, read_manifest, stage
 from rfdetr_train.errors import ExitCode, InfrastructureError, RfdetrTrainError
 from rfdetr_train.launch import torchrun
 from rfdetr_train.params import Parameters
+from rfdetr_train.rfdetr_schema import class_name
 from rfdetr_train.storage.fetch import fetch_file
 from rfdetr_train.tracking.run import CHECKPOINTS, TrackedRun, open_run
 from rfdetr_train.tracking.server import without_credentials
 from rfdetr_train.training.device import check_device
-from rfdetr_train.training.job import Job, Outcome
+from rfdetr_train.training.job import Job
 
-MODEL_NAMES = {name: f"RFDETR{name.capitalize()}" for name in ("nano", "small", "medium", "base", "large")}
 MIN_EFFECTIVE_BATCHES = 5  # rfdetr.training.module_data._MIN_TRAIN_BATCHES, compared by a test
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def train(parameters: Parameters, prepared_dir: Path) -> TrainingResult:
             outcome = torchrun.run(job, processes=parameters.gpus_per_node, job_file=Path(work) / "job.json")
             _upload(run, output_dir)
             if outcome.exit_code != ExitCode.DONE:
-                raise _error(outcome)
+                raise RfdetrTrainError(outcome.message, outcome.exit_code)
     return TrainingResult(run.run_id, run.artifact_uri(BEST_TOTAL), output_dir, outcome.completed_epochs)
 
 
@@ -96,7 +96,7 @@ def _checked_resume(parameters: Parameters, prepared: Prepared, output_dir: Path
     resume = None if parameters.resume is None else Path(parameters.resume)
     if resume is not None:
         check_resumable(
-            resume, model_name=MODEL_NAMES[parameters.model], classes=prepared.classes, epochs=parameters.epochs
+            resume, model_name=class_name(parameters.model), classes=prepared.classes, epochs=parameters.epochs
         )
     refuse_to_overwrite(output_dir, resume)
     return resume
@@ -142,9 +142,3 @@ def _upload(run: TrackedRun, output_dir: Path) -> None:
             f"server is back: mlflow artifacts log-artifacts --run-id {run.run_id} --artifact-path {CHECKPOINTS} "
             f"--local-dir {output_dir}"
         ) from error
-
-
-def _error(outcome: Outcome) -> RfdetrTrainError:
-    error = RfdetrTrainError(outcome.message)
-    error.exit_code = ExitCode(outcome.exit_code)
-    return error

@@ -18,7 +18,7 @@ from rfdetr.config import (
 
 from rfdetr_train.errors import ParameterError
 from rfdetr_train.params import Parameters
-from rfdetr_train.rfdetr_schema import is_model_argument
+from rfdetr_train.rfdetr_schema import class_name, is_model_argument
 
 MODEL_CONFIGS: dict[str, type[ModelConfig]] = {
     "nano": RFDETRNanoConfig,
@@ -87,7 +87,7 @@ def build_model_config(parameters: Parameters, *, num_classes: int) -> ModelConf
         "gradient_checkpointing": parameters.gradient_checkpointing,
         "device": parameters.device,
         "num_classes": num_classes,
-        "model_name": config_class.__name__.removesuffix("Config"),
+        "model_name": class_name(parameters.model),
     }
     if parameters.pretrain_weights:
         arguments["pretrain_weights"] = None if parameters.pretrain_weights == "none" else parameters.pretrain_weights

@@ -211,6 +211,11 @@ def stepping(train):
     return train(**STEPPING)[0]
 
 
+def described(file):
+    """What a checkpoint file says of itself."""
+    return describe(load(file, parameter="test"), file, parameter="test")
+
+
 def test_dataset_dir_names_the_images_and_classes_that_are_trained_on(make_parameters, tracking, tmp_path, monkeypatch):
     dataset = draw(tmp_path / "dataset", train=7, classes=["coin", "tile"])
     seen = []
@@ -229,7 +234,7 @@ def test_dataset_dir_names_the_images_and_classes_that_are_trained_on(make_param
     result = CliRunner().invoke(main, ["train", *(f"--{name}={value}" for name, value in sent.items())])
 
     assert result.exit_code == ExitCode.DONE, result.output
-    assert describe(tmp_path / "output" / LATEST, parameter="test").classes == ["coin", "tile"]
+    assert described(tmp_path / "output" / LATEST).classes == ["coin", "tile"]
     assert len(seen[0].inputs) == 7
 
 
@@ -277,7 +282,7 @@ def test_lr_encoder_scales_the_step_of_the_encoder_and_not_of_the_rest(train, st
 def test_resolution_is_the_size_of_the_images_that_reach_the_model(train, usual):
     larger, output = train(resolution=96)
     assert {shape[1:] for shape in larger.inputs + larger.validation_inputs} == {(3, 96, 96)}
-    assert describe(output / LATEST, parameter="test").model_config["resolution"] == 96
+    assert described(output / LATEST).model_config["resolution"] == 96
     assert {shape[1:] for shape in usual[0].inputs + usual[0].validation_inputs} == {(3, 64, 64)}
 
 

@@ -213,7 +213,8 @@ def test_two_ranks_train_one_model_into_one_set_of_files(make_parameters, prepar
 
 def test_model_of_a_checkpoint_is_described(trained):
     _, result = trained
-    info = describe(result.output_dir / LATEST, parameter="test")
+    file = result.output_dir / LATEST
+    info = describe(load(file, parameter="test"), file, parameter="test")
     assert (info.model_name, info.classes, info.epoch) == ("RFDETRNano", ["circle", "square"], 3)
 
 
