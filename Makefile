@@ -1,5 +1,5 @@
 # Every verb makes the environment that it needs: .venv, from the hash-pinned lock files.
-.PHONY: help demo test lint format compile locks bench images clean
+.PHONY: help demo test test-integration lint format compile locks bench bench-faults images clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -10,13 +10,16 @@ IMAGE_NAME = $(BIN)/python -c "from rfdetr_pipelines.components.images import *;
 UV_COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 help:
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(READY) ## train and evaluate a small detector on the CPU, through the real pipeline (about 4 minutes)
 	$(BIN)/rfdetr-pipelines demo
 
 test: $(READY) ## run the tests (no GPU, no cluster)
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+
+test-integration: $(READY) ## run the store and fault tests against Ceph's S3 gateway, from Debian's packages
+	$(BIN)/pytest -n 0 -m integration tests/integration
 
 lint: $(READY) ## check style, types and generated files
 	$(BIN)/ruff check .
@@ -40,6 +43,14 @@ locks: $(READY) ## resolve the dependencies of pyproject.toml anew
 
 bench: $(READY) ## run the benchmarks, ours and the peer side by side
 	$(BIN)/python benchmarks/detect.py
+	$(BIN)/python benchmarks/checkpoint_stall.py
+	$(BIN)/python benchmarks/checkpoint_overhead.py
+	$(BIN)/python benchmarks/goodput_trace.py
+	$(BIN)/python benchmarks/restart.py
+	$(BIN)/python benchmarks/transfer.py
+
+bench-faults: $(READY) ## kill trainings at random moments, KILLS=50 times, and count wrong results
+	$(BIN)/python benchmarks/faults.py $(or $(KILLS),50)
 
 images: $(READY) ## build the cpu and the gpu image with podman or docker; BUILD_ARGS adds options
 	@test -n "$(ENGINE)" || { echo "Neither podman nor docker is on the PATH."; exit 1; }

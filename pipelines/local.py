@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from rfdetr_pipelines.compile import PACKAGE
 from rfdetr_train.errors import RfdetrTrainError
 from rfdetr_train.evaluation.files import REPORT_HTML, REPORT_JSON
@@ -76,11 +78,20 @@ def run_locally(values: Mapping[str, Any], workdir: Path, package: Path = PACKAG
             workspace_root=str(folder / "workspace"),
         )
         try:
-            components.load_component_from_file(str(package))(**parameters.as_sent())
+            components.load_component_from_text(_without_retries(package))(**parameters.as_sent())
         except RuntimeError as error:
             raise _failure(error) from None
     _bring_reports(folder)
     return LocalRun(folder, parameters, server, time.monotonic() - started)
+
+
+def _without_retries(package: Path) -> str:
+    """The compiled pipeline; nothing preempts it here, and who waits at the terminal wants to read why it failed."""
+    documents = list(yaml.safe_load_all(package.read_text(encoding="utf-8")))
+    for component in documents[0]["components"].values():
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task.pop("retryPolicy", None)
+    return yaml.safe_dump_all(documents)
 
 
 def _bring_reports(folder: Path) -> None:

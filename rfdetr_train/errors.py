@@ -73,3 +73,15 @@ class InfrastructureError(RfdetrTrainError):
     """A process, a server or a disk failed."""
 
     exit_code = ExitCode.INFRASTRUCTURE
+
+
+class Preempted(RfdetrTrainError):
+    """The process was told to stop; the same run can be started again."""
+
+    exit_code = ExitCode.PREEMPTED
+
+
+class Diverged(RfdetrTrainError):
+    """The loss is no longer finite."""
+
+    exit_code = ExitCode.DIVERGED

@@ -90,7 +90,11 @@ class Parameters(BaseModel):
     use_ema: bool = _training(True, "Enable Exponential Moving Average of weights.")
     gradient_checkpointing: bool = _training(False, "Trade compute for memory during backprop.")
     checkpoint_interval: Integer = _training(10, "Save checkpoint every N epochs.", ge=1)
-    resume: OptionalText = _training(None, "Path to checkpoint for resuming training.")
+    resume: OptionalText = _training(
+        None,
+        "Path to checkpoint for resuming training; also s3://…, runs:/<run id>, or auto for the unfinished run of the "
+        "same name.",
+    )
     tensorboard: bool = _training(True, "Enable TensorBoard logging.")
     wandb: bool = _training(False, "Enable Weights & Biases logging.")
     project: OptionalText = _training(None, "W&B project name.")
@@ -110,6 +114,16 @@ class Parameters(BaseModel):
     seed: Integer = _run(0, "Seed of the initial weights, the data order and the augmentations.", ge=0, le=2**32 - 1)
     num_workers: Integer = _run(2, "Data loading processes of each training process.", ge=0)
     experiment: str = _run("rfdetr", "MLflow experiment.", min_length=1)
+    checkpoint_every_steps: Integer = _run(
+        0, "Optimizer steps between two commits of the training state inside an epoch; 0: only by time.", ge=0
+    )
+    checkpoint_every_seconds: Integer = _run(
+        300, "Seconds between two commits of the training state inside an epoch; 0: only by steps.", ge=0
+    )
+    hang_timeout: Integer = _run(
+        1800, "Seconds without a finished batch after which a training process is taken for hung and ended.", ge=10
+    )
+    gpu_hour_price: Number = _run(0.0, "Price of a GPU hour, for the cost in the goodput report; 0: none.", ge=0)
     launcher: Literal["pod"] = _run("pod", "Where torchrun runs: pod, the step's own pod.")
     num_nodes: Integer = _run(1, "Training nodes.", ge=1)
     gpus_per_node: Integer = _run(

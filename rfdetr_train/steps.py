@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from rfdetr_train import status
 from rfdetr_train.evaluation.files import REPORT_HTML, REPORT_JSON
 from rfdetr_train.files import atomic_write_bytes, atomic_write_text
@@ -76,17 +78,28 @@ def convert_dataset(dataset_dir: str, fingerprint: str, prepared: str) -> None:
             )
 
 
-def train(values: Mapping[str, Any], prepared: str) -> TrainingResult:
-    """Train on a prepared dataset.
+def train(values: Mapping[str, Any], prepared: str, *, kfp_run_id: str, goodput: str) -> TrainingResult:
+    """Train on a prepared dataset, and write where the time went as Markdown, also of a training that fails.
 
     Args:
         values: Parameter values.
         prepared: What ``convert_dataset`` wrote.
+        kfp_run_id: The run of the pipeline: a retry of the step continues the training of that run.
+        goodput: Path of the Markdown file.
     """
+    from rfdetr_train.launch.attempt import GOODPUT_FILE
     from rfdetr_train.launch.training import train as run
 
     with status.step("train"):
-        return run(parse(values), Path(prepared))
+        parameters = parse(values)
+        measured = Path(parameters.output_dir, GOODPUT_FILE)
+        before = _modified(measured)
+        try:
+            return run(parameters, Path(prepared), kfp_run_id=kfp_run_id)
+        finally:
+            # An unchanged one is of an earlier attempt, or of another run whose folder was refused.
+            if _modified(measured) != before:
+                _show_goodput(measured, goodput)
 
 
 def evaluate(
@@ -136,6 +149,22 @@ def report_status(pipeline: str, state: str, error: str, report: str) -> None:
     text = status.report(pipeline=pipeline, state=state, error=error)
     print(text)
     atomic_write_text(report, text)
+
+
+def _show_goodput(measured: Path, report: str) -> None:
+    """Write the goodput of a run as Markdown, and to the log: of a step that failed, KFP keeps nothing else."""
+    from rfdetr_train.training.goodput import Goodput, to_markdown
+
+    try:
+        text = to_markdown(msgspec.json.decode(measured.read_bytes(), type=Goodput))
+    except (OSError, msgspec.DecodeError):
+        return
+    print(text)
+    atomic_write_text(report, text)
+
+
+def _modified(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def _plan(parameters: Parameters) -> str:

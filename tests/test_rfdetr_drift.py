@@ -5,10 +5,10 @@ from typing import get_args
 import pytest
 from rfdetr.config import ModelConfig, TrainConfig
 
-from rfdetr_train.launch.training import MIN_EFFECTIVE_BATCHES
 from rfdetr_train.params import TRAINING_PARAMETERS, ModelName, parse
 from rfdetr_train.rfdetr_schema import RESERVED, SCHEMA_FILE, class_name, load, of_installed_rfdetr
 from rfdetr_train.training.configs import MODEL_CONFIGS, SAME_IN_TRAIN_CONFIG, build_configs
+from rfdetr_train.training.effective_batch import MIN_EFFECTIVE_BATCHES
 
 # Where rfdetr keeps what its TrainConfig does not have under the same name.
 TRANSLATED = {"device": "accelerator", "resolution": "resolution", "gradient_checkpointing": "gradient_checkpointing"}

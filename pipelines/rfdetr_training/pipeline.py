@@ -35,6 +35,23 @@ def _give_resources(
     kubernetes.empty_dir_mount(task, volume_name="dshm", mount_path="/dev/shm", medium="Memory")
 
 
+def _survive_preemption(task: dsl.PipelineTask) -> None:
+    """Let the training continue by itself: a retry has the same KFP run id, and so the same MLflow run and last commit.
+
+    Argo knows no exit codes here and retries every failed pod, but a training that diverged or ran out of memory is
+    refused at once when it is repeated. A pod that was deleted with its node is an error and no failure to Argo, and
+    is not retried: see docs/decisions/06-resume-is-exact.md.
+    """
+    task.set_retry(
+        num_retries=8,
+        backoff_duration="15s",
+        backoff_factor=2,
+        # Not the longest pause: Argo allows this long for all attempts together, from the start of the first. KFP's
+        # default is an hour, after which no retry begins and one that trains is killed.
+        backoff_max_duration="30d",
+    )
+
+
 def _connect(task: dsl.PipelineTask) -> None:
     """Give a task the addresses and credentials of S3, MLflow and W&B, by reference."""
     kubernetes.use_config_map_as_env(
@@ -79,6 +96,10 @@ def rfdetr_training(
     seed: int = 0,
     num_workers: int = 2,
     experiment: str = "rfdetr",
+    checkpoint_every_steps: int = 0,
+    checkpoint_every_seconds: int = 300,
+    hang_timeout: int = 1800,
+    gpu_hour_price: float = 0.0,
     launcher: str = "pod",
     num_nodes: int = 1,
     gpus_per_node: int = 1,
@@ -103,7 +124,8 @@ def rfdetr_training(
         use_ema: Enable Exponential Moving Average of weights.
         gradient_checkpointing: Trade compute for memory during backprop.
         checkpoint_interval: Save checkpoint every N epochs.
-        resume: Path to checkpoint for resuming training.
+        resume: Path to checkpoint for resuming training; also s3://…, runs:/<run id>, or auto for the unfinished run
+            of the same name.
         tensorboard: Enable TensorBoard logging.
         wandb: Enable Weights & Biases logging.
         project: W&B project name.
@@ -119,6 +141,11 @@ def rfdetr_training(
         seed: Seed of the initial weights, the data order and the augmentations.
         num_workers: Data loading processes of each training process.
         experiment: MLflow experiment.
+        checkpoint_every_steps: Optimizer steps between two commits of the training state inside an epoch; 0: only
+            by time.
+        checkpoint_every_seconds: Seconds between two commits of the training state inside an epoch; 0: only by steps.
+        hang_timeout: Seconds without a finished batch after which a training process is taken for hung and ended.
+        gpu_hour_price: Price of a GPU hour, for the cost in the goodput report; 0: none.
         launcher: Where torchrun runs: pod, the step's own pod.
         num_nodes: Training nodes.
         gpus_per_node: GPUs, and so training processes, of a node; with device=cpu the number of CPU processes.
@@ -137,7 +164,12 @@ def rfdetr_training(
         converted = convert_dataset(dataset_dir=dataset_dir, fingerprint=detected.outputs["fingerprint"])
         converted.set_caching_options(True)
         # A branch for another launcher goes beside this task; it returns the same two strings.
-        trained = train_rfdetr(parameters=resolved.outputs["parameters"], dataset=converted.outputs["dataset"])
+        trained = train_rfdetr(
+            parameters=resolved.outputs["parameters"],
+            dataset=converted.outputs["dataset"],
+            kfp_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        )
+        _survive_preemption(trained)
         _give_resources(trained, cpu=cpu, memory=memory, gpus=resolved.outputs["gpus"])
         trained.set_caching_options(False)
         evaluated = evaluate_detector(

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 from rfdetr_train.checkpoints.load import load
-from rfdetr_train.errors import ParameterError
 from rfdetr_train.files import atomic_replace
 
 LATEST = "checkpoint.pth"  # the most recent one, for resuming
@@ -15,8 +14,9 @@ BEST_EMA = "checkpoint_best_ema.pth"  # best validation performance, EMA weights
 BEST_REGULAR = "checkpoint_best_regular.pth"  # best validation performance, raw weights
 BEST_TOTAL = "checkpoint_best_total.pth"  # the better of the two, for inference
 METRICS = "metrics.csv"
+JOURNAL = "metrics.jsonl"  # the metrics of every epoch, as they go to MLflow
 
-_INTERVAL = re.compile(r"checkpoint_(\d+)\.pth")
+_INTERVAL = re.compile(r"checkpoint_([1-9]\d{0,8})\.pth")
 
 
 def interval_name(completed_epochs: int) -> str:
@@ -24,26 +24,21 @@ def interval_name(completed_epochs: int) -> str:
     return f"checkpoint_{completed_epochs}.pth"
 
 
+def is_interval_name(name: str) -> bool:
+    """Whether a name is that of a ``checkpoint_<N>.pth``."""
+    return _INTERVAL.fullmatch(name) is not None
+
+
+def is_published_name(name: str) -> bool:
+    """Whether a name is one that a commit or a manifest may hold; everything else is refused."""
+    return name in (LATEST, BEST_EMA, BEST_REGULAR, BEST_TOTAL, METRICS, JOURNAL) or is_interval_name(name)
+
+
 def checkpoint_files(output_dir: Path) -> list[Path]:
     """The checkpoint files that a folder holds, sorted by name; other files are not listed."""
     fixed = {LATEST, BEST_EMA, BEST_REGULAR, BEST_TOTAL}
     found = output_dir.glob("checkpoint*.pth")
-    return sorted(path for path in found if path.name in fixed or _INTERVAL.fullmatch(path.name))
-
-
-def refuse_to_overwrite(output_dir: Path, resume: Path | None) -> None:
-    """Refuse a folder that holds the checkpoints of another run.
-
-    Raises:
-        ParameterError: When it does and the run does not resume from that folder.
-    """
-    held = checkpoint_files(output_dir)
-    if not held or (resume is not None and resume.resolve().parent == output_dir.resolve()):
-        return
-    raise ParameterError(
-        f"output_dir: {output_dir} holds the checkpoints of an earlier run ({held[0].name}, {len(held)} in all). "
-        f"Continue that run with resume={output_dir / LATEST}, or choose another output_dir."
-    )
+    return sorted(path for path in found if path.name in fixed or is_interval_name(path.name))
 
 
 def bring_along(resume: Path, output_dir: Path) -> None:
@@ -57,7 +52,7 @@ def bring_along(resume: Path, output_dir: Path) -> None:
     if resume.resolve().parent == output_dir.resolve():
         return
     output_dir.mkdir(parents=True, exist_ok=True)
-    for name in (BEST_EMA, BEST_REGULAR, BEST_TOTAL, METRICS):
+    for name in (BEST_EMA, BEST_REGULAR, BEST_TOTAL, METRICS, JOURNAL):
         source = resume.parent / name
         if source.is_file():
             if source.suffix == ".pth":

@@ -12,7 +12,6 @@ from typing import Any
 from rfdetr_train.errors import CheckpointError
 
 COMPLETED_EPOCHS = "completed_epochs"  # added to checkpoint_best_total.pth, which rfdetr strips of its epoch
-_FULL_STATE = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks")
 
 
 @dataclass(frozen=True)
@@ -83,29 +82,3 @@ def completed_epochs(loaded: dict[str, Any]) -> int | None:
         return int(loaded["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
     # rfdetr writes its best files during the validation of epoch "epoch", counted from 0.
     return int(loaded["epoch"]) + 1 if "epoch" in loaded else None
-
-
-def check_resumable(path: Path, *, model_name: str, classes: list[str], epochs: int) -> None:
-    """Check that a run can continue from a checkpoint, before anything is started.
-
-    Raises:
-        CheckpointError: With the reason when it cannot.
-    """
-    loaded = load(path, parameter="resume")
-    missing = [key for key in _FULL_STATE if not loaded.get(key)]
-    if missing:
-        raise CheckpointError(
-            f"resume: {path} is not a full checkpoint: no {', '.join(missing)}. Wanted a checkpoint.pth or a "
-            f"checkpoint_<N>.pth, which hold the optimizer too. To start anew from these weights, give them as "
-            f"pretrain_weights={path}."
-        )
-    held = describe(loaded, path, parameter="resume")
-    if held.model_name != model_name:
-        raise CheckpointError(f"resume: {path} holds {held.model_name}, but the run trains {model_name}.")
-    if held.classes and held.classes != classes:
-        raise CheckpointError(f"resume: {path} was trained on classes {held.classes}, but the dataset has {classes}.")
-    if held.epoch is not None and held.epoch >= epochs:
-        raise CheckpointError(
-            f"resume: {path} has completed {held.epoch} epochs and epochs is {epochs}: nothing is left to train. "
-            f"Give epochs more than {held.epoch}."
-        )

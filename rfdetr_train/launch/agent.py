@@ -10,11 +10,13 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.run import main as torchrun
 
 from rfdetr_train.errors import ExitCode
+from rfdetr_train.lifeline import die_with_parent
 from rfdetr_train.training.job import Outcome, read_job, write_outcome
 
 
 def main() -> None:
     """Run torchrun's command line; its last argument is the file of the job."""
+    die_with_parent()
     try:
         torchrun()
     except SignalException:
@@ -31,7 +33,7 @@ def _describe(rank: int, failure: ProcessFailure) -> str:
     if failure.exitcode < 0:
         return (
             f"rank {rank} was killed by {failure.signal_name()}; SIGKILL without a cause in the log above often is the "
-            "memory limit of the pod. Start the run again with resume, or with more memory."
+            "memory limit of the pod, which the parameter memory sets."
         )
     return f"rank {rank} ended with status {failure.exitcode}; the log above says why."
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 
 from rfdetr_train.errors import ExitCode
+from rfdetr_train.launch.interrupts import forward
 from rfdetr_train.training.job import Job, Outcome, read_outcome, write_job
 
 AGENT = "rfdetr_train.launch.agent"
 WORKER = "rfdetr_train.training.worker"
-_log = logging.getLogger(__name__)
+# Between the SIGTERM and the SIGKILL of a rank: time to save, and still a bounded end when a rank hangs.
+SHUTDOWN_SECONDS = 25
 
 
-def run(job: Job, *, processes: int, job_file: Path) -> Outcome:
+def run(
+    job: Job, *, processes: int, job_file: Path, on_start: Callable[[Callable[[], None]], None] = lambda stop: None
+) -> Outcome:
     """Start torchrun, wait, and say how the training ended.
 
     torchrun writes to this process's own output, so its log streams and a terminal keeps its live bar.
@@ -29,20 +30,38 @@ def run(job: Job, *, processes: int, job_file: Path) -> Outcome:
         job: What the workers are told.
         processes: Processes on this node.
         job_file: Where the job is written for them.
+        on_start: Is given what stops the training, when it has begun.
 
     Returns:
         The outcome that a worker left, or what the end of torchrun itself tells.
     """
     write_job(job, job_file)
-    with subprocess.Popen(command([str(job_file)], processes), env=_environment(), start_new_session=True) as process:
-        with _forwarded(process) as signalled:
-            status = process.wait()
-        return _outcome(status, read_outcome(Path(job.outcome_file)), signalled)
+    running: list[subprocess.Popen[bytes]] = []
+
+    def stop() -> None:
+        # To torchrun alone: it ends its ranks itself.
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+
+    # The handlers first: a signal that comes while torchrun starts would leave it behind.
+    with forward(stop) as signalled, start(command([str(job_file)], processes), _environment()) as process:
+        running.append(process)
+        on_start(stop)
+        if signalled:
+            stop()
+        status = process.wait()
+    return _outcome(status, read_outcome(Path(job.outcome_file)), signalled)
+
+
+def start(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start the agent in a session of its own, so that a terminal's Ctrl-C reaches the launcher alone."""
+    return subprocess.Popen(arguments, env=environment, start_new_session=True)
 
 
 def command(arguments: Sequence[str], processes: int) -> list[str]:
     """The torchrun command for one node."""
-    return [sys.executable, "-m", AGENT, "--standalone", f"--nproc-per-node={processes}", "-m", WORKER, *arguments]
+    agent = [sys.executable, "-m", AGENT, "--standalone", f"--nproc-per-node={processes}"]
+    return [*agent, f"--shutdown-timeout={SHUTDOWN_SECONDS}", "-m", WORKER, *arguments]
 
 
 def _environment() -> dict[str, str]:
@@ -50,34 +69,13 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONUNBUFFERED": "1"}
 
 
-@contextmanager
-def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Pass SIGTERM and SIGINT on to torchrun while it runs; gives the list of the signals that came."""
-    received: list[int] = []
-
-    def forward(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        _log.warning("signal %s: passed on to the training", signal.Signals(number).name)
-        # To torchrun alone: it ends its ranks itself, and a second signal in a rank would interrupt its saving.
-        process.send_signal(signal.SIGTERM)
-
-    previous = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def _outcome(status: int, left: Outcome | None, signalled: Sequence[int]) -> Outcome:
-    if signalled:
-        name = signal.Signals(signalled[0]).name
-        return Outcome(
-            ExitCode.PREEMPTED,
-            f"the training was stopped by {name}; continue it with resume=<output_dir>/checkpoint.pth.",
-        )
     if status == 0 and left is not None:
         return left
+    if signalled and (left is None or left.exit_code in (ExitCode.DONE, ExitCode.INFRASTRUCTURE, ExitCode.PREEMPTED)):
+        # Also a rank that lost its neighbour, or was killed because it took too long to save: a consequence.
+        told = "the training was stopped" if left is None or left.exit_code != ExitCode.PREEMPTED else left.message
+        left = Outcome(ExitCode.PREEMPTED, f"{signal.Signals(signalled[0]).name}: {told}")
     if left is not None and left.exit_code != ExitCode.DONE:
         return left
     return Outcome(

@@ -3,8 +3,22 @@
 The way in is ``open_store``. Nothing here knows what the bytes mean.
 """
 
+from rfdetr_train.storage.keys import check_key
 from rfdetr_train.storage.parallel import map_parallel
-from rfdetr_train.storage.store import ObjectInfo, Store, check_key, open_store
+from rfdetr_train.storage.retry import TransientError, is_transient, retrying
+from rfdetr_train.storage.store import Conflict, ObjectInfo, Store, open_store
 from rfdetr_train.storage.uri import Location, parse_location
 
-__all__ = ["Location", "ObjectInfo", "Store", "check_key", "map_parallel", "open_store", "parse_location"]
+__all__ = [
+    "Conflict",
+    "Location",
+    "ObjectInfo",
+    "Store",
+    "TransientError",
+    "check_key",
+    "is_transient",
+    "map_parallel",
+    "open_store",
+    "parse_location",
+    "retrying",
+]

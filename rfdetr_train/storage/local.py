@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rfdetr_train.errors import DatasetError
-from rfdetr_train.files import atomic_write_bytes, temporary_sibling
-from rfdetr_train.storage.store import Listing, ObjectInfo, check_key, too_large
+from rfdetr_train.files import atomic_replace, atomic_write_bytes, temporary_sibling
+from rfdetr_train.storage.keys import check_key
+from rfdetr_train.storage.store import Conflict, Listing, ObjectInfo, too_large
 from rfdetr_train.storage.uri import Location
+
+_LOCK = ".rfdetr-lock"
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}(\..*)?")  # as files.temporary_sibling names them
 
 
 class LocalStore:
@@ -43,14 +51,57 @@ class LocalStore:
         """See ``Store.write``."""
         atomic_write_bytes(self._path(key), data)
 
+    def read_versioned(self, key: str) -> tuple[bytes, str]:
+        """See ``Store.read_versioned``; the version is the digest of the content."""
+        data = self.read(key)
+        return data, hashlib.sha256(data).hexdigest()
+
+    def write_if(self, key: str, data: bytes, version: str | None) -> str:
+        """See ``Store.write_if``."""
+        path = self._path(key)
+        new = hashlib.sha256(data).hexdigest()
+        with _locked(Path(path).parent):
+            found = _digest(path)
+            if found == new:
+                return new
+            if found != version:
+                raise Conflict(
+                    f"{self.uri}/{key} was written by somebody else: it has version {found}, {version} was expected."
+                )
+            atomic_write_bytes(path, data)
+        return new
+
+    def put_file(self, key: str, path: Path, *, deadline: float | None = None) -> None:
+        """See ``Store.put_file``. A copy and no link: the source may be written to later."""
+        with atomic_replace(self._path(key)) as temporary:
+            shutil.copyfile(path, temporary)
+
+    def copy(self, source: str, destination: str) -> bool:
+        """See ``Store.copy``; a hard link where the file system has them, for no object is changed in place."""
+        path = os.path.realpath(self._path(source))
+        with atomic_replace(self._path(destination)) as temporary:
+            if not _link(path, temporary):
+                shutil.copyfile(path, temporary)
+        return True
+
+    def abort_uploads(self, prefix: str = "") -> int:
+        """See ``Store.abort_uploads``."""
+        left = [found.key for found in self.list(prefix) if _TEMPORARY.fullmatch(found.key.rpartition("/")[2])]
+        for key in left:
+            self.delete(key)
+        return len(left)
+
     def delete(self, key: str) -> None:
         """See ``Store.delete``."""
         Path(self._path(key)).unlink(missing_ok=True)
 
-    def fetch(self, key: str, destination: Path, *, link: bool = True) -> None:
+    def fetch(self, key: str, destination: Path, *, link: bool = True, version: str = "") -> None:
         """See ``Store.fetch``."""
         # The real path: a hard link to a symbolic link would leave the store again.
         source = os.path.realpath(self._path(key))
+        found = _digest(source) if version else ""
+        if found and found != version:
+            raise Conflict(f"{self.uri}/{key} has changed: it has version {found}, {version} was expected.")
         with temporary_sibling(destination) as temporary:
             if not (link and _link(source, temporary)):
                 shutil.copyfile(source, temporary)
@@ -102,6 +153,8 @@ class LocalStore:
         for entry in entries:
             linked = entry.is_symlink()
             real = self._check_inside(entry.path) if linked else ""
+            if entry.name == _LOCK:
+                continue
             if entry.is_file():
                 yield entry.path, entry.stat().st_size
             elif entry.is_dir():
@@ -124,3 +177,21 @@ def _link(source: str, temporary: Path) -> bool:
         # Another disk, a file of another user, or a file system without hard links.
         return False
     return True
+
+
+def _digest(path: str) -> str | None:
+    """Return the version of a file, None where there is none."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of the compare-and-write of a folder; the lock ends with its process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+import asyncio
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError
 
-from rfdetr_train.errors import DatasetError, InfrastructureError, RfdetrTrainError
 from rfdetr_train.files import temporary_sibling
-from rfdetr_train.storage.store import Listing, ObjectInfo, check_key, too_large
+from rfdetr_train.storage.keys import check_key
+from rfdetr_train.storage.retry import TransientError, retrying
+from rfdetr_train.storage.s3_client import Limits, abort_uploads
+from rfdetr_train.storage.s3_download import Download
+from rfdetr_train.storage.s3_errors import error_code
+from rfdetr_train.storage.s3_requests import Client, Requests
+from rfdetr_train.storage.store import Conflict, Listing, ObjectInfo, too_large
 from rfdetr_train.storage.uri import Location
 
-_CHUNK = 1 << 20
-_REFUSED = {"AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
+if TYPE_CHECKING:
+    from obstore import UpdateVersion
 
 
 class S3Store:
@@ -26,112 +29,137 @@ class S3Store:
 
     parallelism = 32
 
-    def __init__(self, location: Location) -> None:
-        """Open the prefix; the first request is made by the first call."""
+    def __init__(self, location: Location, limits: Limits | None = None) -> None:
+        """Open the prefix; the first request is made by the first call.
+
+        Raises:
+            ParameterError: The environment names an endpoint that is not allowed.
+        """
         self.uri = location.uri
-        endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-        self._store = obstore.store.S3Store(
-            location.root,
-            prefix=location.prefix or None,
-            client_options={"allow_http": endpoint.startswith("http://")},
-            # A server that does not answer is named within a minute; a throttled one gets its retries.
-            retry_config={"max_retries": 8, "retry_timeout": timedelta(seconds=60)},
-        )
+        self._location = location
+        self._limits = limits or Limits()
+        self._requests = Requests(location, self._limits)
 
     def exists(self, key: str) -> bool:
         """See ``Store.exists``."""
         try:
-            with self._errors(key):
-                obstore.head(self._store, check_key(key))
+            self._requests.call(key, lambda client: obstore.head(client, key))
         except FileNotFoundError:
             return False
         return True
 
     def read(self, key: str, max_bytes: int | None = None) -> bytes:
         """See ``Store.read``."""
-        with self._errors(key):
-            result = obstore.get(self._store, check_key(key))
-            if max_bytes is not None and result.meta["size"] > max_bytes:
-                raise too_large(self.uri, key, max_bytes)
-            return bytes(result.bytes())
+        return self._requests.patiently(key, lambda client: self._content(client, key, max_bytes)[0])
 
     def read_head(self, key: str, count: int) -> bytes:
         """See ``Store.read_head``."""
-        try:
-            with self._errors(key):
-                return bytes(obstore.get_range(self._store, check_key(key), start=0, length=count))
-        except InfrastructureError as error:
-            # S3 answers a range of an empty object with an error.
-            if "InvalidRange" in str(error):
-                return b""
-            raise
+
+        def head(client: Client) -> bytes:
+            try:
+                return bytes(obstore.get_range(client, key, start=0, length=count))
+            except BaseError as error:
+                if error_code(error) == "InvalidRange":  # of an empty object
+                    return b""
+                raise
+
+        return self._requests.call(key, head)
+
+    def read_versioned(self, key: str) -> tuple[bytes, str]:
+        """See ``Store.read_versioned``; the version is the ETag."""
+        return self._requests.patiently(key, lambda client: self._content(client, key, None))
 
     def write(self, key: str, data: bytes) -> None:
         """See ``Store.write``."""
-        with self._errors(key):
-            obstore.put(self._store, check_key(key), data)
+        self._requests.call(key, lambda client: obstore.put(client, key, data))
+
+    def write_if(self, key: str, data: bytes, version: str | None) -> str:
+        """See ``Store.write_if``."""
+        try:
+            return self._put_if(key, data, version)
+        except Conflict:
+            if not self.exists(key):
+                raise
+            found, current = self.read_versioned(key)
+            if found == data:  # ours: the answer to an earlier attempt was lost
+                return current
+            bare = current.strip('"')
+            if current != version or current == bare:
+                raise
+            # Ceph 16 compares the header with its bare tag, quotes and all, so that nothing ever matches.
+            return self.write_if(key, data, bare)
+
+    def put_file(self, key: str, path: Path, *, deadline: float | None = None) -> None:
+        """See ``Store.put_file``."""
+        self._requests.check(key)
+        in_parts = path.stat().st_size > self._limits.part_bytes
+        end = time.monotonic() + self._limits.file_seconds if deadline is None else deadline
+        failed = 0
+
+        def attempt() -> None:
+            nonlocal failed
+            failed += 1
+            self._upload(key, path, end)
+            failed -= 1
+
+        try:
+            retrying(attempt, deadline=end, what=f"The upload of {self.uri}/{key}")
+        finally:
+            # The parts of a failed attempt stay in the bucket, unseen and paid for.
+            if in_parts and failed:
+                self.abort_uploads(key)
+
+    def copy(self, source: str, destination: str) -> bool:
+        """See ``Store.copy``."""
+        self._requests.check(destination)
+        self._requests.call(source, lambda client: obstore.copy(client, source, destination))
+        return True
 
     def delete(self, key: str) -> None:
         """See ``Store.delete``."""
-        with self._errors(key):
-            obstore.delete(self._store, check_key(key))
+        self._requests.call(key, lambda client: obstore.delete(client, key))
 
-    def fetch(self, key: str, destination: Path, *, link: bool = True) -> None:
-        """See ``Store.fetch``."""
-        with self._errors(key), temporary_sibling(destination) as temporary:
-            result = obstore.get(self._store, check_key(key))
-            with temporary.open("wb") as file:
-                for chunk in result.stream(min_chunk_size=_CHUNK):
-                    file.write(chunk)
+    def abort_uploads(self, prefix: str = "") -> int:
+        """See ``Store.abort_uploads``."""
+        folder = "/".join(part for part in (self._location.prefix, prefix.strip("/")) if part)
+        return abort_uploads(self._location.root, folder)
+
+    def fetch(self, key: str, destination: Path, *, link: bool = True, version: str = "") -> None:
+        """See ``Store.fetch``; a big object comes in ranges, all of the version of the first."""
+        self._requests.check(key)
+        with temporary_sibling(destination) as temporary:
+            Download(self._requests, key, version).to(temporary)
             temporary.replace(destination)
 
     def list(self, prefix: str = "") -> Listing:
         """See ``Store.list``."""
-        with self._errors(prefix):
-            pages = obstore.list(self._store, prefix.strip("/") or None, chunk_size=1000)
-            found = [
-                ObjectInfo(check_key(item["path"]), item["size"], item["e_tag"] or "")
-                for page in pages
-                for item in page
-            ]
-        found.sort()
-        return found
 
-    @contextmanager
-    def _errors(self, key: str) -> Iterator[None]:
-        """Turn obstore's errors into ours.
+        def found(client: Client) -> Listing:
+            pages = obstore.list(client, prefix.strip("/") or None, chunk_size=1000)
+            items = (item for page in pages for item in page)
+            return sorted(ObjectInfo(check_key(item["path"]), item["size"], item["e_tag"] or "") for item in items)
 
-        ``FileNotFoundError`` passes, but with a message of ours: the original repeats the server's whole answer.
-        """
+        return self._requests.any_key(prefix, found)
+
+    def _content(self, client: Client, key: str, max_bytes: int | None) -> tuple[bytes, str]:
+        result = obstore.get(client, key)
+        if max_bytes is not None and result.meta["size"] > max_bytes:
+            raise too_large(self.uri, key, max_bytes)
+        return bytes(result.bytes()), result.meta["e_tag"] or ""
+
+    def _put_if(self, key: str, data: bytes, version: str | None) -> str:
+        mode: Literal["create"] | UpdateVersion = "create" if version is None else {"e_tag": version}
+        return self._requests.patiently(key, lambda client: obstore.put(client, key, data, mode=mode)["e_tag"] or "")
+
+    def _upload(self, key: str, path: Path, deadline: float) -> None:
+        """Put a file, in one attempt."""
+
+        async def put(client: Client) -> None:
+            limits = self._limits
+            upload = obstore.put_async(client, key, path, chunk_size=limits.part_bytes, max_concurrency=limits.parts)
+            await asyncio.wait_for(upload, deadline - time.monotonic())
+
         try:
-            yield
-        except FileNotFoundError as error:
-            if _code(error) == "NoSuchBucket":
-                raise _explain(error, self.uri) from None
-            raise FileNotFoundError(f"{self.uri}/{key}") from None
-        except BaseError as error:
-            raise _explain(error, f"{self.uri}/{key}".rstrip("/")) from None
-
-
-def _explain(error: Exception, where: str) -> RfdetrTrainError:
-    """Build the message of a failed request; never the server's answer, which may quote keys and signatures."""
-    code = _code(error)
-    if code == "NoSuchBucket":
-        return DatasetError(f"The bucket of {where} does not exist. Check its name and AWS_ENDPOINT_URL.")
-    if code in _REFUSED or isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        return InfrastructureError(
-            f"Access to {where} was refused ({code or 'no permission'}). Check AWS_ACCESS_KEY_ID, "
-            "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, the role of the pod, and the policy of the bucket."
-        )
-    if "empty path segment" in str(error):
-        return DatasetError(f"{where} holds a key with an empty part ('//'). Rename the object.")
-    reason = code or str(error).splitlines()[0].rpartition(" - ")[2][:200]
-    return InfrastructureError(
-        f"The request for {where} failed ({reason}). Check AWS_ENDPOINT_URL, AWS_REGION and the network, and try again."
-    )
-
-
-def _code(error: Exception) -> str:
-    """Return the error code of an S3 answer, "" where there was no answer."""
-    found = re.search(r"<Code>(\w+)</Code>", str(error))
-    return found.group(1) if found else ""
+            self._requests.call(key, lambda client: asyncio.run(put(client)))
+        except TimeoutError:
+            raise TransientError(f"The upload of {self.uri}/{key} did not end before its deadline.") from None

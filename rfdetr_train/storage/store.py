@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from rfdetr_train.errors import DatasetError
+from rfdetr_train.errors import DatasetError, InfrastructureError
 from rfdetr_train.storage.uri import parse_location
+
+
+class Conflict(InfrastructureError):
+    """An object is not the one that was expected: somebody else has written it in the meantime."""
 
 
 class ObjectInfo(NamedTuple):
@@ -15,7 +19,7 @@ class ObjectInfo(NamedTuple):
     Attributes:
         key: Posix path relative to the root of the store.
         size: Bytes.
-        etag: The server's content tag; "" on a local disk, which has none.
+        etag: The server's version of the content; "" where there is none, as on a local disk.
     """
 
     key: str
@@ -51,16 +55,67 @@ class Store(Protocol):
     def write(self, key: str, data: bytes) -> None:
         """Write an object, whole or not at all."""
 
+    def read_versioned(self, key: str) -> tuple[bytes, str]:
+        """Read an object and its version, for ``write_if``.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+
+    def write_if(self, key: str, data: bytes, version: str | None) -> str:
+        """Write an object if nobody else did, and return its new version.
+
+        Bytes that are there already count as written: a lost answer is not a conflict. Where two writers compete,
+        each must write something of its own.
+
+        Args:
+            key: The object.
+            data: Its new content.
+            version: What ``read_versioned`` gave; None when there must be no object yet.
+
+        Raises:
+            Conflict: There is another version.
+        """
+
+    def put_file(self, key: str, path: Path, *, deadline: float | None = None) -> None:
+        """Copy a local file to an object, whole or not at all; failures that may pass are tried again.
+
+        Args:
+            key: The object.
+            path: The file; it must not change meanwhile.
+            deadline: On the clock of ``time.monotonic``; None lets the store choose.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+
+    def copy(self, source: str, destination: str) -> bool:
+        """Copy an object without moving its bytes through this machine; False where the store cannot.
+
+        Raises:
+            FileNotFoundError: There is no source.
+        """
+
+    def abort_uploads(self, prefix: str = "") -> int:
+        """Remove what killed uploads to a folder-like prefix have left, and return the number.
+
+        Nobody else may write there meanwhile. A failure is logged and not raised.
+        """
+
     def delete(self, key: str) -> None:
         """Remove an object; no error where there is none."""
 
-    def fetch(self, key: str, destination: Path, *, link: bool = True) -> None:
+    def fetch(self, key: str, destination: Path, *, link: bool = True, version: str = "") -> None:
         """Bring an object to a local path, whole or not at all.
 
         Args:
             key: The object.
             destination: File to make; its folder is made too.
             link: Where source and destination are on one disk, a hard link will do.
+            version: The version that it must have, from ``read_versioned`` or a listing; "" takes any.
+
+        Raises:
+            Conflict: It has another version, or changed while it was brought.
         """
 
     def list(self, prefix: str = "") -> Listing:
@@ -81,30 +136,6 @@ def open_store(uri: str) -> Store:
     from rfdetr_train.storage.local import LocalStore
 
     return LocalStore(location)
-
-
-def check_key(key: str) -> str:
-    """Return the key if it names something inside a store.
-
-    Raises:
-        DatasetError: It is empty, absolute, has a '..' or '.' part, a backslash or NUL, or is not UTF-8.
-    """
-    parts = key.split("/")
-    if not all(parts) or ".." in parts or "." in parts or "\\" in key or "\0" in key or not _is_utf8(key):
-        raise DatasetError(
-            f"The file name {key!r} is refused: it must be a relative path in UTF-8 with '/' that stays inside the "
-            "dataset (no '..', no leading '/', no backslash). Rename the file."
-        )
-    return key
-
-
-def _is_utf8(key: str) -> bool:
-    """Say whether a name can be written down; a local disk may hold names that cannot."""
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def too_large(uri: str, key: str, max_bytes: int) -> DatasetError:

@@ -1,26 +1,29 @@
-"""One MLflow run for one training: adopted when somebody made it already, else created here."""
+"""One MLflow run for one training: adopted, continued or made here."""
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rfdetr_train.errors import InfrastructureError
-from rfdetr_train.tracking.server import SERVER_VARIABLE, tracking_uri, without_credentials
+from rfdetr_train.tracking.server import SERVER_VARIABLE, connect, reachable, tracking_uri, without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+RUN_VARIABLE = "MLFLOW_RUN_ID"  # KFP injects it where its MLflow integration is on
 CHECKPOINTS = "checkpoints"  # artifact folder of the checkpoint files
 EVALUATION = "evaluation"  # artifact folder of the reports
+MADE_HERE = "rfdetr.session"  # tag of the runs that this library made; its value names the process
 _LONGEST_PARAM = 6000  # characters, MLflow's own limit
+_LONGEST_TAG = 8000  # characters, MLflow's own limit
 _log = logging.getLogger(__name__)
 
 
@@ -30,60 +33,111 @@ class TrackedRun:
 
     Attributes:
         run_id: MLflow's id.
-        tracking_uri: The tracking server, or a local database.
-        owned: Whether this library created the run and so ends it; a run that KFP injected is KFP's to end.
+        tracking_uri: The tracking server, or a local database; not shown, it may hold a password.
+        owned: Whether this library made the run and so ends it; a run that KFP injected is KFP's to end.
     """
 
     run_id: str
-    tracking_uri: str
+    tracking_uri: str = field(repr=False)
     owned: bool
 
     @cached_property
-    def _client(self) -> MlflowClient:
-        from mlflow import MlflowClient
-
-        return MlflowClient(tracking_uri=self.tracking_uri)
+    def client(self) -> MlflowClient:
+        """MLflow's own client for the server of the run."""
+        return connect(self.tracking_uri)
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Log parameters once, at the start; an adopted run may have some already, in a spelling of its own."""
-        from mlflow.entities import Param
-
-        params = [Param(name, str(value)[:_LONGEST_PARAM]) for name, value in values.items()]
+        """Log parameters; a server that is away costs a warning."""
         with _tolerated("the parameters"):
-            self._client.log_batch(self.run_id, params=params)
+            write_params(self.client, self.run_id, values)
 
     def set_tags(self, values: Mapping[str, str]) -> None:
-        """Set tags."""
+        """Set tags; a server that is away costs a warning."""
         with _tolerated("the tags"):
-            for name, value in values.items():
-                self._client.set_tag(self.run_id, name, value)
+            write_tags(self.client, self.run_id, values)
 
     def log_metrics(self, values: Mapping[str, float], *, step: int) -> None:
-        """Log metrics at a step; those of a training are in metrics.csv too."""
+        """Log metrics at a step; a server that is away costs a warning. Those of a training go through a Sender."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         with _tolerated(f"the metrics of step {step}"):
-            self._client.log_batch(self.run_id, metrics=[Metric(name, v, now, step) for name, v in values.items()])
+            self.client.log_batch(self.run_id, metrics=[Metric(name, v, now, step) for name, v in values.items()])
 
     def log_files(self, files: Sequence[Path], folder: str) -> None:
         """Upload files to an artifact folder of the run."""
         for file in files:
-            self._client.log_artifact(self.run_id, str(file), folder)
+            self.client.log_artifact(self.run_id, str(file), folder)
+
+    def log_summary(self, name: str, data: bytes, metrics: Mapping[str, float], *, seconds: float = 30.0) -> bool:
+        """Put a small text file and some figures into the run, within so many seconds; says whether they are there."""
+
+        def log() -> None:
+            self.client.log_text(self.run_id, data.decode(), name)
+            self.log_metrics(metrics, step=0)
+
+        return within(seconds, name, log)
 
     def artifact_uri(self, name: str, folder: str = CHECKPOINTS) -> str:
         """The address by which other steps name an artifact of this run."""
         return f"runs:/{self.run_id}/{folder}/{name}"
 
     def finish(self, status: str) -> None:
-        """End the run if it is ours.
+        """End the run if it is ours; a server that is away costs a warning.
 
         Args:
             status: ``FINISHED``, ``FAILED`` or ``KILLED``.
         """
         if self.owned:
             with _tolerated("the end of the run"):
-                self._client.set_terminated(self.run_id, status)
+                self.client.set_terminated(self.run_id, status)
+
+
+def write_params(client: MlflowClient, run_id: str, values: Mapping[str, Any]) -> None:
+    """Log parameters that the run does not have yet.
+
+    MLflow never changes one: what another attempt is given otherwise (more epochs) becomes a tag
+    ``rfdetr.changed.<name>``.
+    """
+    from mlflow.entities import Param
+
+    known = client.get_run(run_id).data.params
+    wanted = {name: without_credentials(str(value))[:_LONGEST_PARAM] for name, value in values.items()}
+    client.log_batch(run_id, params=[Param(name, value) for name, value in wanted.items() if name not in known])
+    changed = {name: value for name, value in wanted.items() if known.get(name, value) != value}
+    write_tags(client, run_id, {f"rfdetr.changed.{name}": value for name, value in changed.items()})
+
+
+def write_tags(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:
+    """Set tags in one request."""
+    from mlflow.entities import RunTag
+
+    tags = [RunTag(name, without_credentials(value)[:_LONGEST_TAG]) for name, value in values.items()]
+    client.log_batch(run_id, tags=tags)
+
+
+def within(seconds: float, what: str, call: Callable[[], object]) -> bool:
+    """Do something with MLflow for so long at most, in a thread of its own: a server may take a request and be silent.
+
+    Returns:
+        Whether it was done; a warning says why not.
+    """
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            call()
+        except Exception as error:  # of MLflow, its artifact store or the network
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name=f"mlflow: {what}", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        _log.warning("MLflow did not take %s within %g s.", what, seconds)
+    elif failures:
+        _log.warning("MLflow did not take %s: %s", what, without_credentials(str(failures[0])))
+    return not thread.is_alive() and not failures
 
 
 @contextmanager
@@ -98,25 +152,25 @@ def _tolerated(what: str) -> Iterator[None]:
 
 
 def open_run(*, experiment: str, name: str | None, output_dir: Path) -> TrackedRun:
-    """Adopt the run of the environment (``MLFLOW_RUN_ID``, as KFP injects it) or create one.
+    """Adopt the run of the environment (``MLFLOW_RUN_ID``, as KFP injects it) or make a new one.
+
+    A training, which may continue an earlier run and outlives an outage of the server, opens a ``Session`` instead.
 
     Args:
         experiment: Name of the experiment; made when it does not exist.
-        name: Name of a created run; None lets MLflow choose.
+        name: Name of a new run; None lets MLflow choose.
         output_dir: Where the local database lies when no tracking server is named.
 
     Raises:
         InfrastructureError: When the tracking server does not answer.
     """
     uri = tracking_uri(output_dir)
-    with _reachable(uri):
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=uri)
-        injected = os.environ.get("MLFLOW_RUN_ID")
+    with reachable(uri):
+        client = connect(uri)
+        injected = os.environ.get(RUN_VARIABLE)
         if injected:
             return TrackedRun(client.get_run(injected).info.run_id, uri, owned=False)
-        run = client.create_run(_experiment_id(client, experiment, uri), run_name=name)
+        run = client.create_run(experiment_id(client, experiment), run_name=name)
         return TrackedRun(run.info.run_id, uri, owned=True)
 
 
@@ -127,31 +181,39 @@ def download(uri: str, destination: Path) -> Path:
         InfrastructureError: When it cannot be had.
     """
     server = os.environ.get(SERVER_VARIABLE)
-    with _reachable(server or "the default MLflow store"):
+    with reachable(server or "the default MLflow store"):
         from mlflow.artifacts import download_artifacts
 
         return Path(download_artifacts(artifact_uri=uri, dst_path=str(destination), tracking_uri=server))
 
 
-def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
-    existing = client.get_experiment_by_name(name)
-    if existing is not None:
-        return str(existing.experiment_id)
-    # A bare database has no artifact root of its own: MLflow would write to ./mlruns of whatever folder it runs in.
-    root = None
-    if uri.startswith("sqlite:///"):
-        root = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").absolute().as_uri()
-    return str(client.create_experiment(name, artifact_location=root))
+def is_finished(uri: str, run_id: str) -> bool:
+    """Whether a run ended as it should.
+
+    Raises:
+        InfrastructureError: When the tracking server does not answer or does not know the run.
+    """
+    with reachable(uri):
+        return str(connect(uri).get_run(run_id).info.status) == "FINISHED"
 
 
-@contextmanager
-def _reachable(uri: str) -> Iterator[None]:
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """Find an experiment by its name, or make it."""
     from mlflow.exceptions import MlflowException
 
-    try:
-        yield
-    except MlflowException as error:
-        raise InfrastructureError(
-            f"MLflow at {without_credentials(uri)} did not answer as wanted: {without_credentials(str(error))[:500]}. "
-            f"Check {SERVER_VARIABLE} and the server."
-        ) from None  # the error itself, and so its traceback, repeats the address with its password
+    existing = client.get_experiment_by_name(name)
+    if existing is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=_artifact_root(client.tracking_uri)))
+        except MlflowException:
+            existing = client.get_experiment_by_name(name)  # another training made it just now
+            if existing is None:
+                raise
+    return str(existing.experiment_id)
+
+
+def _artifact_root(uri: str) -> str | None:
+    # A bare database has no artifact root of its own: MLflow would write to ./mlruns of whatever folder it runs in.
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").absolute().as_uri()

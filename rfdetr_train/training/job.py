@@ -19,16 +19,16 @@ class Job(msgspec.Struct, frozen=True):
         parameters: As :meth:`Parameters.as_sent` gives them.
         dataset_dir: Staged COCO dataset.
         classes: Class names in label order.
-        run_id: MLflow run.
-        tracking_uri: MLflow server or database.
+        fingerprint: Of the dataset.
+        sequence: Sequence of the commit that the run continues from; 0 for none.
         outcome_file: Where rank 0 or a failing rank says how it ended.
     """
 
     parameters: dict[str, Any]
     dataset_dir: str
     classes: list[str]
-    run_id: str
-    tracking_uri: str
+    fingerprint: str
+    sequence: int
     outcome_file: str
 
     def parsed_parameters(self) -> Parameters:

@@ -6,16 +6,13 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rfdetr_train.errors import ExitCode, InfrastructureError, RfdetrTrainError
-from rfdetr_train.params import Parameters
+from rfdetr_train.errors import ExitCode, InfrastructureError, Preempted, RfdetrTrainError
+from rfdetr_train.lifeline import die_with_parent
 from rfdetr_train.training.device import check_device
+from rfdetr_train.training.failures import is_shared_memory_failure, out_of_memory, shared_memory_too_small
 from rfdetr_train.training.job import Job, Outcome, read_job, write_outcome
-
-if TYPE_CHECKING:
-    from pytorch_lightning import Callback, Trainer
-    from rfdetr.training import RFDETRModelModule
+from rfdetr_train.training.signals import StopSignal
 
 
 @dataclass(frozen=True)
@@ -47,90 +44,87 @@ class World:
         return self.size // self.local_size
 
 
-def train(job: Job, world: World) -> int:
+def train(job: Job, world: World, stop: StopSignal) -> int:
     """Train to the end.
 
     Returns:
         The number of completed epochs.
     """
     import pytorch_lightning as pl
-    from rfdetr.training import RFDETRDataModule, RFDETRModelModule
+    from rfdetr.training import RFDETRModelModule
 
+    from rfdetr_train.training.assembly import Assembly
     from rfdetr_train.training.configs import build_configs
+    from rfdetr_train.training.data import ExactDataModule
 
     parameters = job.parsed_parameters()
     check_device(parameters.device, world.local_size)
     # Before construction: rfdetr seeds only in on_fit_start, after the head was initialised, and the ranks and
     # attempts of one run would start from different weights.
     pl.seed_everything(parameters.seed, workers=True)
-    model_config, train_config = build_configs(
+    configs = build_configs(
         parameters,
         dataset_dir=Path(job.dataset_dir),
         num_classes=len(job.classes),
         devices=world.local_size,
         num_nodes=world.nodes,
     )
-    module = RFDETRModelModule(model_config, train_config)
-    trainer = build_trainer(job, parameters, module)
-    if trainer.world_size != world.size:
-        raise InfrastructureError(f"torchrun started {world.size} processes, but Lightning sees {trainer.world_size}.")
+    module = RFDETRModelModule(*configs)
+    assembly = Assembly(job, parameters, world, module, stop)
+    if assembly.trainer.world_size != world.size:
+        raise InfrastructureError(
+            f"torchrun started {world.size} processes, but Lightning sees {assembly.trainer.world_size}."
+        )
     if world.rank == 0:
         print(f"training on {parameters.device}, world size {world.size}", flush=True)
-    data = RFDETRDataModule(model_config, train_config)
-    trainer.fit(module, datamodule=data, ckpt_path=parameters.resume, weights_only=True)
-    return trainer.current_epoch
+    data = ExactDataModule(*configs, assembly.start)
+    try:
+        assembly.trainer.fit(module, datamodule=data, ckpt_path=parameters.resume, weights_only=True)
+    finally:
+        assembly.watchdog.close()
+    return assembly.trainer.current_epoch
 
 
-def build_trainer(job: Job, parameters: Parameters, module: RFDETRModelModule) -> Trainer:
-    """Build rfdetr's trainer, with our checkpoint files, tracking and progress."""
-    from rfdetr.training import build_trainer as build
-
-    from rfdetr_train.tracking.run import TrackedRun
-    from rfdetr_train.training.callbacks.checkpoints import replace_checkpoint_callbacks
-    from rfdetr_train.training.callbacks.progress import Progress
-    from rfdetr_train.training.callbacks.tracking import EpochMetrics
-
-    trainer = build(module.train_config, module.model_config, enable_model_summary=False)
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    callbacks.append(Progress(parameters.batch_size * trainer.world_size))
-    replace_checkpoint_callbacks(trainer, Path(parameters.output_dir), parameters.checkpoint_interval)
-    callbacks.append(EpochMetrics(TrackedRun(job.run_id, job.tracking_uri, owned=False)))
-    return trainer
-
-
-def _run(job: Job, world: World) -> Outcome:
+def _run(job: Job, world: World, stop: StopSignal) -> Outcome:
     import torch
 
     try:
-        epochs = train(job, world)
+        epochs = train(job, world, stop)
     except RfdetrTrainError as error:
         return Outcome(error.exit_code, str(error))
     except torch.OutOfMemoryError as error:
-        parameters = job.parsed_parameters()
-        message = (
-            f"batch_size: {parameters.batch_size} does not fit in the memory of the device ({str(error)[:200]}). "
-            f"The same effective batch with less memory: batch_size={max(1, parameters.batch_size // 2)} "
-            f"grad_accum_steps={parameters.grad_accum_steps * 2}, or gradient_checkpointing=true."
-        )
-        return Outcome(ExitCode.OUT_OF_MEMORY, message)
+        return Outcome(ExitCode.OUT_OF_MEMORY, out_of_memory(job.parsed_parameters(), error))
+    except RuntimeError as error:
+        if not is_shared_memory_failure(error):
+            raise
+        return Outcome(ExitCode.INFRASTRUCTURE, shared_memory_too_small(job.parsed_parameters(), error))
     return Outcome(ExitCode.DONE, "done", epochs)
 
 
 def main() -> None:
     """Run one rank and leave its outcome for the launcher."""
+    die_with_parent()
     job = read_job(Path(sys.argv[1]))
     try:
-        world = World.from_environment()
-        outcome = _run(job, world)
+        outcome = _started(job)
     except Exception as error:
         write_outcome(
             Outcome(ExitCode.INFRASTRUCTURE, f"a training process failed: {type(error).__name__}: {str(error)[:500]}"),
             Path(job.outcome_file),
         )
         raise
-    if outcome.exit_code != ExitCode.DONE or world.rank == 0:
+    if outcome.exit_code != ExitCode.DONE or os.environ["RANK"] == "0":
         write_outcome(outcome, Path(job.outcome_file))
+    sys.stdout.flush()
     sys.exit(outcome.exit_code)
+
+
+def _started(job: Job) -> Outcome:
+    try:
+        stop = StopSignal()  # before the long imports, in which a signal may come as well
+        return _run(job, World.from_environment(), stop)
+    except Preempted as error:
+        return Outcome(error.exit_code, str(error))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def run(tmp_path, monkeypatch, worker, processes=1):
     (tmp_path / "some_worker.py").write_text(textwrap.dedent(prelude) + textwrap.dedent(worker))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(torchrun, "WORKER", "some_worker")
-    job = Job({"epochs": 3}, "data", ["a"], "run", "sqlite://", str(tmp_path / "outcome.json"))
+    job = Job({"epochs": 3}, "data", ["a"], "fingerprint", 0, str(tmp_path / "outcome.json"))
     return torchrun.run(job, processes=processes, job_file=tmp_path / "job.json")
 
 

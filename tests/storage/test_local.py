@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -85,3 +87,34 @@ def test_written_file_is_readable_for_others(root):
     finally:
         os.umask(before)
     assert (root / "new.txt").stat().st_mode & 0o777 == 0o644
+
+
+def test_no_update_is_lost_between_processes(tmp_path):
+    code = """
+import os, sys
+from rfdetr_train.storage import Conflict, open_store
+store = open_store(sys.argv[1])
+done = 0
+while done < 20:
+    data, version = store.read_versioned("counter")
+    try:
+        store.write_if("counter", b"%d %s" % (int(data.split()[0]) + 1, os.urandom(4).hex().encode()), version)
+        done += 1
+    except Conflict:
+        pass
+"""
+    store = open_store(str(tmp_path / "store"))
+    store.write("counter", b"0")
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "store")]) for _ in range(3)]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert store.read("counter").split()[0] == b"60"
+
+
+def test_what_a_killed_write_left_is_removed(root):
+    store = open_store(str(root))
+    left = root / "a" / ".checkpoint.0123abcd.pth"
+    left.write_bytes(b"half")
+    (root / "a" / ".hidden.pth").write_bytes(b"")
+    assert store.abort_uploads("b") == 0
+    assert store.abort_uploads("a") == 1
+    assert sorted(path.name for path in (root / "a").iterdir()) == [".hidden.pth", "1.txt"]

@@ -1,11 +1,13 @@
 """What both stores promise."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from rfdetr_train.errors import DatasetError
-from rfdetr_train.storage import Store, open_store
+from rfdetr_train.storage import Conflict, Store, open_store
 
 BAD_KEYS = ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a\\b", "a\0b", "bad\udcff.jpg"]
 
@@ -88,3 +90,80 @@ def test_key_leaving_the_store_is_refused(store, tmp_path, key):
             call(key)
     with pytest.raises(DatasetError, match="is refused"):
         store.fetch(key, tmp_path / "out")
+
+
+@pytest.mark.parametrize("size", [0, 10, 20 << 20])
+def test_file_is_put_and_fetched_whole(store, tmp_path, size):
+    content = os.urandom(size)
+    (tmp_path / "source").write_bytes(content)
+    store.put_file("deep/x.bin", tmp_path / "source")
+    (tmp_path / "source").write_bytes(b"written to later")
+    assert [(found.key, found.size) for found in store.list()] == [("deep/x.bin", size)]
+    store.fetch("deep/x.bin", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == content
+
+
+def test_file_that_is_not_there_cannot_be_put(store, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no-such-file"):
+        store.put_file("x", tmp_path / "no-such-file")
+    assert store.list() == []
+
+
+def test_copy_outlives_its_source(store):
+    store.write("objects/1", b"content")
+    store.write("alias", b"old")
+    assert store.copy("objects/1", "alias") is True
+    store.delete("objects/1")
+    assert store.read("alias") == b"content"
+    with pytest.raises(FileNotFoundError):
+        store.copy("objects/1", "alias")
+
+
+def test_conditional_write_refuses_another_version(store):
+    first = store.write_if("lease.json", b"1", None)
+    assert store.read_versioned("lease.json") == (b"1", first)
+    with pytest.raises(Conflict, match=r"lease\.json"):
+        store.write_if("lease.json", b"other", None)
+    second = store.write_if("lease.json", b"2", first)
+    with pytest.raises(Conflict):
+        store.write_if("lease.json", b"zombie", first)
+    assert store.write_if("lease.json", b"2", first) == second
+    assert store.read_versioned("lease.json") == (b"2", second)
+    assert [found.key for found in store.list()] == ["lease.json"]
+
+
+def test_conditional_write_of_an_object_that_went_away_is_a_conflict(store):
+    version = store.write_if("lease.json", b"1", None)
+    store.delete("lease.json")
+    with pytest.raises(Conflict):
+        store.write_if("lease.json", b"2", version)
+    assert not store.exists("lease.json")
+    with pytest.raises(FileNotFoundError):
+        store.read_versioned("lease.json")
+
+
+def test_no_update_is_lost_between_competing_writers(store):
+    store.write_if("counter", b"0", None)
+
+    def add_one(_):
+        while True:
+            data, version = store.read_versioned("counter")
+            # The writer's mark keeps equal counts of two writers apart.
+            mine = f"{int(data.split()[0]) + 1} {os.urandom(4).hex()}".encode()
+            try:
+                return store.write_if("counter", mine, version)
+            except Conflict:
+                continue
+
+    with ThreadPoolExecutor(4) as pool:
+        versions = list(pool.map(add_one, range(12)))
+    assert store.read("counter").split()[0] == b"12"
+    assert len(set(versions)) == 12
+
+
+def test_object_of_another_version_is_not_fetched(store, tmp_path):
+    first = store.write_if("x", b"1", None)
+    store.write_if("x", b"2", first)
+    with pytest.raises(Conflict):
+        store.fetch("x", tmp_path / "out", version=first)
+    assert not (tmp_path / "out").exists()

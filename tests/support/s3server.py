@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 
@@ -35,17 +34,28 @@ def start_server() -> str:
     raise RuntimeError("the S3 server did not start")
 
 
-@pytest.fixture
-def s3_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Give the name of a new bucket; the AWS_* environment points to its server."""
-    endpoint = start_server()
-    name = f"bucket-{next(_numbers)}"
-    for variable, value in {
-        "AWS_ENDPOINT_URL": endpoint,
+def environment() -> dict[str, str]:
+    """The variables that point a client to the server."""
+    return {
+        "AWS_ENDPOINT_URL": start_server(),
         "AWS_ACCESS_KEY_ID": "test-key",
         "AWS_SECRET_ACCESS_KEY": "very-secret-value",
         "AWS_REGION": "us-east-1",
-    }.items():
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "RFDETR_ALLOWED_ENDPOINTS": "127.0.0.1",
+    }
+
+
+def make_bucket(name: str | None = None) -> str:
+    """Make a bucket, a new one unless named, and return its name."""
+    name = name or f"bucket-{next(_numbers)}"
+    urllib.request.urlopen(urllib.request.Request(f"{start_server()}/{name}", method="PUT")).close()
+    return name
+
+
+@pytest.fixture
+def s3_bucket(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the name of a new bucket; the AWS_* environment points to its server."""
+    for variable, value in environment().items():
         monkeypatch.setenv(variable, value)
-    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{name}", method="PUT")).close()
-    yield name
+    return make_bucket()

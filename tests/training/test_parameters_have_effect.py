@@ -6,6 +6,8 @@ The trainings run in this process, on ten images of 64 px, with the worker's own
 
 import json
 import os
+import signal
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,10 +29,10 @@ from rfdetr_train.datasets.sample import make_sample
 from rfdetr_train.errors import ExitCode, ParameterError
 from rfdetr_train.launch import torchrun
 from rfdetr_train.params import TRAINING_PARAMETERS
-from rfdetr_train.tracking.run import open_run
-from rfdetr_train.training import worker
+from rfdetr_train.training import assembly, worker
 from rfdetr_train.training.configs import build_configs
 from rfdetr_train.training.job import Job, Outcome
+from rfdetr_train.training.signals import StopSignal
 
 CLASSES = ["circle", "square"]
 IMAGES = 10  # of the train split; with fewer than five effective batches rfdetr would draw from them at random
@@ -115,16 +117,28 @@ def weights_of(module):
 
 def train_here(job, *callbacks):
     """``worker.train`` in this process, seen by a recorder; leaves the environment as it was."""
-    recorder, build = Recorder(), worker.build_trainer
+    recorder, build = Recorder(), assembly.build_trainer
+    # As the launcher leaves it: the output folder is there.
+    Path(job.parsed_parameters().output_dir).mkdir(parents=True, exist_ok=True)
 
-    def build_with_recorder(*args):
-        trainer = build(*args)
+    def build_with_recorder(*args, **options):
+        trainer = build(*args, **options)
         trainer.callbacks.extend([recorder, *callbacks])
         return trainer
 
-    with mock.patch.object(worker, "build_trainer", build_with_recorder), mock.patch.dict(os.environ):
-        recorder.completed_epochs = worker.train(job, ALONE)
+    with mock.patch.object(assembly, "build_trainer", build_with_recorder), mock.patch.dict(os.environ), stop() as told:
+        recorder.completed_epochs = worker.train(job, ALONE, told)
     return recorder
+
+
+@contextmanager
+def stop():
+    """The worker's own handler of SIGTERM, for as long as it trains here."""
+    previous = signal.getsignal(signal.SIGTERM)
+    try:
+        yield StopSignal()
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def draw(folder, *, train=IMAGES, classes=CLASSES):
@@ -145,15 +159,6 @@ def _one_thread():
 
 
 @pytest.fixture(scope="module")
-def tracking(tmp_path_factory):
-    """One MLflow run that all trainings log to."""
-    with mock.patch.dict(os.environ):
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
-            os.environ.pop(name, None)
-        return open_run(experiment="effects", name=None, output_dir=tmp_path_factory.mktemp("mlflow"))
-
-
-@pytest.fixture(scope="module")
 def dataset_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ten")
     convert(str(draw(folder / "yolo")), folder / "prepared", target="coco", images="reference")
@@ -161,7 +166,7 @@ def dataset_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def make_job(make_parameters, dataset_dir, tracking, tmp_path_factory):
+def make_job(make_parameters, dataset_dir, tmp_path_factory):
     """Job of one epoch in steps of one image, in a folder of its own; keyword arguments are parameters."""
 
     def make(**changes):
@@ -172,8 +177,8 @@ def make_job(make_parameters, dataset_dir, tracking, tmp_path_factory):
             parameters=parameters.as_sent(),
             dataset_dir=str(dataset_dir),
             classes=CLASSES,
-            run_id=tracking.run_id,
-            tracking_uri=tracking.tracking_uri,
+            fingerprint="of the ten",
+            sequence=0,
             outcome_file=str(folder / "outcome.json"),
         )
 
@@ -216,7 +221,7 @@ def described(file):
     return describe(load(file, parameter="test"), file, parameter="test")
 
 
-def test_dataset_dir_names_the_images_and_classes_that_are_trained_on(make_parameters, tracking, tmp_path, monkeypatch):
+def test_dataset_dir_names_the_images_and_classes_that_are_trained_on(make_parameters, tmp_path, monkeypatch):
     dataset = draw(tmp_path / "dataset", train=7, classes=["coin", "tile"])
     seen = []
 
@@ -225,7 +230,6 @@ def test_dataset_dir_names_the_images_and_classes_that_are_trained_on(make_param
         return Outcome(ExitCode.DONE, "done", seen[0].completed_epochs)
 
     monkeypatch.setattr(torchrun, "run", run)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.tracking_uri)
     sent = make_parameters(
         dataset_dir=str(dataset), output_dir=str(tmp_path / "output"), epochs=1, batch_size=1
     ).as_sent()
@@ -242,7 +246,7 @@ def test_output_dir_is_where_every_file_lands(train, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train(output_dir="chosen/folder", tensorboard=True)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {path.parent.relative_to(tmp_path) for path in files} == {Path("chosen/folder")}
+    assert {path.relative_to(tmp_path).parts[:2] for path in files} == {("chosen", "folder")}
     assert {LATEST, BEST_EMA, BEST_REGULAR, BEST_TOTAL, "metrics.csv"} <= {path.name for path in files}
 
 
@@ -421,7 +425,11 @@ def epochs_until_stop(make_job):
             parameters, dataset_dir=Path(job.dataset_dir), num_classes=len(CLASSES), devices=1, num_nodes=1
         )
         module = RFDETRModelModule(*configs)
-        trainer = worker.build_trainer(job, parameters, module)
+        Path(parameters.output_dir).mkdir(parents=True)
+        with stop() as told:
+            built = assembly.Assembly(job, parameters, ALONE, module, told)
+        built.watchdog.close()
+        trainer = built.trainer
         (early_stopping,) = [callback for callback in trainer.callbacks if isinstance(callback, RFDETREarlyStopping)]
         trainer.state.fn = "fit"
         for validation, scores in enumerate(zip(regular, ema, strict=True), start=1):

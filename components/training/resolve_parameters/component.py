@@ -38,6 +38,10 @@ def resolve_parameters(
     seed: int = 0,
     num_workers: int = 2,
     experiment: str = "rfdetr",
+    checkpoint_every_steps: int = 0,
+    checkpoint_every_seconds: int = 300,
+    hang_timeout: int = 1800,
+    gpu_hour_price: float = 0.0,
     launcher: str = "pod",
     num_nodes: int = 1,
     gpus_per_node: int = 1,
@@ -63,7 +67,8 @@ def resolve_parameters(
         use_ema: Enable Exponential Moving Average of weights.
         gradient_checkpointing: Trade compute for memory during backprop.
         checkpoint_interval: Save checkpoint every N epochs.
-        resume: Path to checkpoint for resuming training.
+        resume: Path to checkpoint for resuming training; also s3://…, runs:/<run id>, or auto for the unfinished run
+            of the same name.
         tensorboard: Enable TensorBoard logging.
         wandb: Enable Weights & Biases logging.
         project: W&B project name.
@@ -79,6 +84,11 @@ def resolve_parameters(
         seed: Seed of the initial weights, the data order and the augmentations.
         num_workers: Data loading processes of each training process.
         experiment: MLflow experiment.
+        checkpoint_every_steps: Optimizer steps between two commits of the training state inside an epoch; 0: only
+            by time.
+        checkpoint_every_seconds: Seconds between two commits of the training state inside an epoch; 0: only by steps.
+        hang_timeout: Seconds without a finished batch after which a training process is taken for hung and ended.
+        gpu_hour_price: Price of a GPU hour, for the cost in the goodput report; 0: none.
         launcher: Where torchrun runs: pod, the step's own pod.
         num_nodes: Training nodes.
         gpus_per_node: GPUs, and so training processes, of a node; with device=cpu the number of CPU processes.

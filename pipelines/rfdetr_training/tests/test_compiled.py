@@ -95,6 +95,28 @@ def test_parameters_are_resolved_before_data_is_read_and_gpus_are_asked_for(docu
     assert {"convert-dataset", "resolve-parameters"} <= set(tasks["train-rfdetr"]["dependentTasks"])
 
 
+def test_training_and_nothing_else_is_retried_and_for_as_long_as_a_training_may_take(documents):
+    retried = {
+        name: task["retryPolicy"]
+        for dag in dags(documents[0])
+        for name, task in dag["dag"]["tasks"].items()
+        if "retryPolicy" in task
+    }
+    policy = retried.pop("train-rfdetr")
+    assert not retried
+    assert policy["maxRetryCount"] == 8
+    assert (policy["backoffDuration"], policy["backoffFactor"]) == ("15s", 2)
+    # To Argo the time of all attempts together, from the start of the first; KFP's default of an hour is too short.
+    assert policy["backoffMaxDuration"] == f"{30 * 24 * 3600}s"
+
+
+def test_training_is_told_the_run_that_all_its_retries_share(documents):
+    group = next(dag for dag in dags(documents[0]) if "train-rfdetr" in dag["dag"]["tasks"])
+    given = group["dag"]["tasks"]["train-rfdetr"]["inputs"]["parameters"]["kfp_run_id"]
+    # The one form that the driver replaces: the whole constant.
+    assert given == {"runtimeValue": {"constant": "{{$.pipeline_job_uuid}}"}}
+
+
 def test_credentials_are_references(documents):
     platform = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert len(platform) == 6

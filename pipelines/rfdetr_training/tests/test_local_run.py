@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,8 +49,11 @@ def test_yolo_folder_becomes_a_trained_and_evaluated_detector(shapes, tmp_path):
     (folder,) = (tmp_path / "runs").glob("run-*")
     evaluation = json.loads((folder / "evaluation.json").read_text())
     assert (evaluation["split"], evaluation["scores"]["image_count"]) == ("test", 6)
-    assert evaluation["checkpoint"] == f"runs:/{evaluation['run_id']}/checkpoints/checkpoint_best_total.pth"
+    objects = f"runs:/{evaluation['run_id']}/checkpoints/objects"
+    assert re.fullmatch(rf"{objects}/[0-9a-f]{{64}}/checkpoint_best_\w+\.pth", evaluation["checkpoint"])
     assert (folder / "output" / "checkpoint.pth").is_file()
+    (goodput,) = folder.glob("artifacts/*/train-rfdetr/goodput")
+    assert "in 1 attempt(s)" in goodput.read_text()
     for shown in ("test mAP50", str(folder / "report.html"), str(folder / "output"), "mlflow ui"):
         assert shown in ended.stdout
     mlflow = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/runs/mlflow.db")

@@ -1,8 +1,4 @@
-"""Write the five checkpoint files, each atomically.
-
-rfdetr 1.11.2 writes other names (``last.ckpt``, 0-based ``checkpoint_<e>.ckpt``) and writes them in place, so a kill
-leaves a truncated file. These two callbacks take the place of its own.
-"""
+"""Write the files of the best models, each atomically; rfdetr 1.11.2 writes in place, so a kill leaves half a file."""
 
 from __future__ import annotations
 
@@ -14,43 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint
 from rfdetr.training import BestModelCallback
 from rfdetr.utilities.state_dict import strip_checkpoint
 
-from rfdetr_train.checkpoints.files import BEST_EMA, BEST_REGULAR, BEST_TOTAL, LATEST, interval_name
+from rfdetr_train.checkpoints.files import BEST_EMA, BEST_REGULAR, BEST_TOTAL
 from rfdetr_train.checkpoints.load import COMPLETED_EPOCHS, completed_epochs, load
 from rfdetr_train.files import atomic_replace
-
-
-class EpochCheckpoints(Checkpoint):
-    """Write ``checkpoint.pth`` after every epoch and keep ``checkpoint_<N>.pth`` every so many.
-
-    A subclass of Checkpoint, appended last: it runs after the EMA callback (a checkpoint taken before it loses one
-    EMA update) and after the validation of the epoch.
-    """
-
-    def __init__(self, output_dir: Path, interval: int) -> None:
-        """Remember where and how often.
-
-        Args:
-            output_dir: Folder of the checkpoint files.
-            interval: Completed epochs between two ``checkpoint_<N>.pth``.
-        """
-        self._output_dir = output_dir
-        self._interval = interval
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save on every rank (Lightning gathers), rename on rank 0."""
-        latest = self._output_dir / LATEST
-        if not trainer.is_global_zero:
-            trainer.save_checkpoint(latest, weights_only=False)  # takes part in gathering, writes nothing
-            return
-        with atomic_replace(latest) as temporary:
-            trainer.save_checkpoint(temporary, weights_only=False)
-        completed = trainer.current_epoch + 1
-        if completed % self._interval == 0:
-            _link(latest, self._output_dir / interval_name(completed))
 
 
 class BestCheckpoints(BestModelCallback):
@@ -108,6 +74,7 @@ class BestCheckpoints(BestModelCallback):
         if not (self._output_dir / BEST_EMA).is_file():
             state["_best_ema"] = 0.0
         super().load_state_dict(state)
+        self.current_score = state.get("current_score")  # Lightning saves it and forgets to restore it
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         if not trainer.is_global_zero:
@@ -142,19 +109,15 @@ class BestCheckpoints(BestModelCallback):
         return None if regular is None else ("regular", regular)
 
 
-def replace_checkpoint_callbacks(trainer: Trainer, output_dir: Path, interval: int) -> None:
-    """Take rfdetr's checkpoint callbacks out of a trainer and put ours at the end.
+def drop_stock_checkpoints(callbacks: list[Callback]) -> BestModelCallback:
+    """Remove rfdetr's own checkpoint callbacks from a list, in place.
 
-    Args:
-        trainer: From ``rfdetr.training.build_trainer``; its callbacks are changed in place, because a ``callbacks``
-            argument there would replace EMA and COCO evaluation as well.
-        output_dir: Folder of the checkpoint files.
-        interval: Completed epochs between two ``checkpoint_<N>.pth``.
+    Returns:
+        Its callback for the best models, for :class:`BestCheckpoints`.
     """
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     stock = next(callback for callback in callbacks if type(callback) is BestModelCallback)
-    kept = [callback for callback in callbacks if type(callback) not in (ModelCheckpoint, BestModelCallback)]
-    callbacks[:] = [*kept, BestCheckpoints(stock), EpochCheckpoints(output_dir, interval)]
+    callbacks[:] = [callback for callback in callbacks if type(callback) not in (ModelCheckpoint, BestModelCallback)]
+    return stock
 
 
 @contextmanager
@@ -167,12 +130,3 @@ def _without_log_of_temporary_name() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _link(source: Path, destination: Path) -> None:
-    """Give a file a second name; ``checkpoint.pth`` is replaced and never changed in place, so both stay true."""
-    with atomic_replace(destination) as temporary:
-        try:
-            temporary.hardlink_to(source)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(source, temporary)

@@ -1,0 +1,261 @@
+"""One attempt of a run: from the place where the last one ended to the end of the training, or of this pod."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from rfdetr_train.checkpoints.files import BEST_TOTAL, LATEST
+from rfdetr_train.checkpoints.publish import FlushResult
+from rfdetr_train.datasets import Prepared, stage
+from rfdetr_train.errors import ExitCode, InfrastructureError, RfdetrTrainError
+from rfdetr_train.launch import torchrun
+from rfdetr_train.launch.interrupts import finish_first, stop_at_once
+from rfdetr_train.launch.publication import GOODPUT, Publication, read_attempts
+from rfdetr_train.launch.resume import Plan, Start, begin, check_named_file, named_run, named_store, plan
+from rfdetr_train.launch.run_record import RunRecord, read_run_record, write_run_record
+from rfdetr_train.params import Parameters
+from rfdetr_train.storage import Store
+from rfdetr_train.tracking.artifacts import open_artifacts
+from rfdetr_train.tracking.find import Identity, RunState, identify
+from rfdetr_train.tracking.run import is_finished
+from rfdetr_train.tracking.server import tracking_uri
+from rfdetr_train.tracking.session import Session
+from rfdetr_train.training import goodput
+from rfdetr_train.training.job import Job, Outcome
+from rfdetr_train.training.stopwatch import PROGRESS, read_progress
+
+GOODPUT_FILE = "goodput.json"
+# How long the end waits for what is not published yet. A pod that is killed in the meantime loses no more than that.
+FLUSH_SECONDS = 600.0
+PREEMPTED_FLUSH_SECONDS = 120.0
+MLFLOW_SECONDS = 120.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a finished training left.
+
+    Attributes:
+        run_id: The MLflow run.
+        checkpoint: Unchanging address of the best model, ``runs:/<run id>/checkpoints/objects/<sha256>/…``.
+        output_dir: Local folder of checkpoints and logs.
+        completed_epochs: Fewer than ``epochs`` after an early stop.
+        goodput: Where the time of the run went, over all its attempts.
+    """
+
+    run_id: str
+    checkpoint: str
+    output_dir: Path
+    completed_epochs: int
+    goodput: goodput.Goodput
+
+
+@dataclass
+class Attempt:
+    """What an attempt needs while it goes on."""
+
+    parameters: Parameters
+    prepared: Prepared
+    identity: Identity
+    decided: Plan
+    session: Session
+    publication: Publication
+    foreign: Store | None
+    start: Start = field(default_factory=Start)
+    staging: float = 0.0
+    upload_wait: float = 0.0
+    reached_before: int = 0
+
+    @property
+    def output_dir(self) -> Path:
+        """Output folder of the run."""
+        return Path(self.parameters.output_dir)
+
+    @classmethod
+    def open(cls, parameters: Parameters, prepared: Prepared, kfp_run_id: str) -> Attempt:
+        """Find out which run this is, and take its lease.
+
+        Raises:
+            RfdetrTrainError: When it cannot be continued, belongs to another job, or would only repeat its failure.
+        """
+        output_dir = Path(parameters.output_dir)
+        identity = identify(parameters.as_sent(), fingerprint=prepared.fingerprint, kfp_run_id=kfp_run_id)
+        check_named_file(parameters, prepared)
+        decided = plan(parameters, identity, read_run_record(output_dir))
+        foreign, continue_run = named_store(parameters.resume), decided.continue_run
+        if named_run(parameters.resume) and is_finished(tracking_uri(output_dir), continue_run):
+            # A finished run stays as it is; its checkpoints are where a new one begins.
+            foreign, continue_run = open_artifacts(tracking_uri(output_dir), continue_run), ""
+        output_dir.mkdir(parents=True, exist_ok=True)
+        session = Session(
+            identity,
+            output_dir,
+            params=_params(parameters, prepared),
+            tags={"rfdetr.dataset_uri": prepared.source},
+            continue_run=continue_run,
+        )
+        session.start(MLFLOW_SECONDS, require=decided.look)
+        publication = Publication(session, output_dir, parameters.as_sent())
+        attempt = cls(parameters, prepared, identity, decided, session, publication, foreign)
+        try:
+            publication.connect()
+        except BaseException as error:
+            # Not for us to end: another job writes the run, or nobody can.
+            publication.close()
+            raise error
+        return attempt
+
+    def run(self, prepared_dir: Path, work: Path, begun: float) -> TrainingResult:
+        """Train, publish, and end the run as the training ended.
+
+        Args:
+            prepared_dir: The prepared dataset.
+            work: Scratch folder.
+            begun: ``time.monotonic`` at the start of this attempt.
+        """
+        try:
+            with stop_at_once():
+                job = self._prepare(prepared_dir, work)
+            self.publication.start(self.start.restored)
+            outcome = torchrun.run(
+                job,
+                processes=self.parameters.gpus_per_node,
+                job_file=work / "job.json",
+                on_start=self.publication.stop_training_with,
+            )
+            with finish_first():
+                return self._end(outcome, begun)
+        except RfdetrTrainError as error:
+            with finish_first():
+                self._close(error.exit_code, str(error))
+            raise
+        except BaseException as error:
+            with finish_first():
+                self._close(ExitCode.INFRASTRUCTURE, f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            self.publication.close()
+
+    def _prepare(self, prepared_dir: Path, work: Path) -> Job:
+        with tempfile.TemporaryDirectory(prefix=".restoring-", dir=self.output_dir) as scratch:
+            store, foreign = self.publication.store, self.foreign
+            self.start = begin(self.parameters, self.prepared, self.decided, store, foreign, Path(scratch))
+        self._record(RunState.RUNNING)
+        self.reached_before = _forget_progress(self.output_dir)
+        if self.start.checkpoint is not None:
+            _log.info("continuing from %s, commit %d", self.start.checkpoint, self.start.sequence)
+        before = time.monotonic()
+        dataset_dir = stage(prepared_dir, work / "dataset")
+        self.staging = time.monotonic() - before
+        resume = None if self.start.checkpoint is None else str(self.start.checkpoint)
+        return Job(
+            parameters=self.parameters.model_copy(update={"resume": resume}).as_sent(),
+            dataset_dir=str(dataset_dir),
+            classes=self.prepared.classes,
+            fingerprint=self.prepared.fingerprint,
+            sequence=self.start.sequence,
+            outcome_file=str(work / "outcome.json"),
+        )
+
+    def _end(self, outcome: Outcome, begun: float) -> TrainingResult:
+        if self.publication.lost.is_set():
+            raise InfrastructureError(
+                f"run {self._run_id()}: another job has taken over this run, so this one was stopped. What was trained "
+                f"here is in {self.output_dir}; what the other job writes stands."
+            )
+        before = time.monotonic()
+        preempted = outcome.exit_code == ExitCode.PREEMPTED
+        flushed = self.publication.finish(PREEMPTED_FLUSH_SECONDS if preempted else FLUSH_SECONDS)
+        self.upload_wait = time.monotonic() - before
+        total = self._measure(begun, outcome.exit_code)
+        if outcome.exit_code != ExitCode.DONE:
+            raise RfdetrTrainError(_and_how_to_go_on(outcome, flushed, self.output_dir), outcome.exit_code)
+        address = self.publication.address_of()
+        if flushed.pending or address is None:
+            raise InfrastructureError(_not_published(flushed, self.output_dir))
+        self._close(ExitCode.DONE, "")
+        return TrainingResult(self._run_id(), address, self.output_dir, outcome.completed_epochs, total)
+
+    def _measure(self, begun: float, exit_code: int) -> goodput.Goodput:
+        lease = self.publication.lease
+        mine = goodput.measure(
+            number=lease.generation if lease else 1,
+            gpus=self.parameters.gpus,
+            begun=begun,
+            now=time.monotonic(),
+            staging=self.staging,
+            upload_wait=self.upload_wait,
+            progress=read_progress(self.output_dir),
+            reached_before=max(self.reached_before, lease.previous_step if lease else 0),
+            exit_code=exit_code,
+        )
+        self.publication.record(f"{GOODPUT}/{mine.number:06d}.json", msgspec.json.encode(mine))
+        earlier = read_attempts(self.publication.store, goodput.Attempt) if self.publication.store else []
+        others = [attempt for attempt in earlier if attempt.number != mine.number]
+        total = goodput.add_up([*others, mine], self.parameters.gpu_hour_price)
+        data = msgspec.json.format(msgspec.json.encode(total), indent=1)
+        (self.output_dir / GOODPUT_FILE).write_bytes(data)
+        if self.publication.run is not None:
+            self.publication.run.log_summary(GOODPUT_FILE, data, _metrics(total))
+        return total
+
+    def _close(self, exit_code: int, message: str) -> None:
+        state = RunState.of(exit_code)
+        self._record(state)
+        self.session.finish(state.status, state, failure=message)
+
+    def _record(self, state: RunState) -> None:
+        identity = self.identity
+        record = RunRecord(
+            self._run_id(), identity.parameters_digest, identity.fingerprint, self.parameters.as_sent(), state
+        )
+        write_run_record(self.output_dir, record)
+
+    def _run_id(self) -> str:
+        return self.session.run.run_id if self.session.run is not None else ""
+
+
+def _forget_progress(output_dir: Path) -> int:
+    """Take the word of the attempt before, which must not stand for this one; the step that it had reached."""
+    step = read_progress(output_dir).step
+    (output_dir / PROGRESS).unlink(missing_ok=True)
+    return step
+
+
+def _params(parameters: Parameters, prepared: Prepared) -> dict[str, object]:
+    return {
+        **parameters.as_sent(),
+        "resolution_effective": parameters.effective_resolution,
+        "classes": prepared.classes,
+        "dataset_fingerprint": prepared.fingerprint,
+    }
+
+
+def _metrics(total: goodput.Goodput) -> dict[str, float]:
+    named = {f"goodput/{name}_seconds": value for name, value in total.seconds.items()}
+    return {**named, "goodput/ratio": total.ratio, "goodput/gpu_hours": total.gpu_hours}
+
+
+def _and_how_to_go_on(outcome: Outcome, flushed: FlushResult, output_dir: Path) -> str:
+    published = (
+        f"Its last checkpoint is in the MLflow run (commit {flushed.published_sequence})"
+        if flushed.published_sequence and not flushed.pending
+        else f"Its last checkpoint is {output_dir / LATEST} ({flushed.reason or 'there is none yet'})"
+    )
+    if outcome.exit_code not in (ExitCode.PREEMPTED, ExitCode.INFRASTRUCTURE):
+        return f"{outcome.message} {published}."
+    return f"{outcome.message.rstrip('.')}. {published}; the same command again continues from there."
+
+
+def _not_published(flushed: FlushResult, output_dir: Path) -> str:
+    return (
+        f"the training is done, but {BEST_TOTAL} and the other checkpoints are not all published ({flushed.reason}). "
+        f"They are in {output_dir}; when the server is back, the same command again publishes them and trains no more."
+    )
