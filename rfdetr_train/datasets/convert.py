@@ -94,7 +94,7 @@ def _place_images(source: Source, written: Written, folder: Path, images: Images
     split = PreparedSplit(written.annotations, written.image_folder, source.store.uri, written.images)
     if images == "reference":
         return split
-    work = [Transfer(image.key, image.size, folder / place_of(split, image)) for image in split.images]
+    work = [Transfer(image.key, image.size, folder / place_of(split, image), image.etag) for image in split.images]
     transfer(source.store, work, f"{written.image_folder}: images", link=images == "link")
     here = [PreparedImage(image.file_name, place_of(split, image), image.size) for image in split.images]
     return PreparedSplit(written.annotations, written.image_folder, HERE, here)

@@ -25,11 +25,13 @@ class PreparedImage(msgspec.Struct, frozen=True):
         file_name: Name below the image folder of the split; annotations use it.
         key: Key in the store of the split.
         size: Bytes.
+        etag: The server's content tag; "" on a local disk, which has none.
     """
 
     file_name: str
     key: str
     size: int
+    etag: str = ""
 
 
 class PreparedCategory(msgspec.Struct, frozen=True):

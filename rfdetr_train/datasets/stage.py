@@ -56,7 +56,7 @@ def stage(prepared_dir: str | Path, destination: str | Path, *, image_splits: Se
     _mark(folder, prepared.fingerprint, complete=False)
     for name, split in prepared.splits.items():
         root = str(prepared_path) if split.image_root == HERE else split.image_root
-        work = [Transfer(image.key, image.size, folder / place_of(split, image)) for image in split.images]
+        work = [Transfer(image.key, image.size, folder / place_of(split, image), image.etag) for image in split.images]
         if image_splits is None or name in image_splits:
             transfer(open_store(root), work, f"{name}: staging", link=True)
         _stage_annotations(prepared_path, split.annotations, folder)

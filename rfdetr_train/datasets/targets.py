@@ -43,7 +43,7 @@ def write_coco_split(source: Source, split: SourceSplit, folder: Path, changes: 
         path.write_bytes(source.store.read(split.summary.annotations))
     else:
         path.write_bytes(msgspec.json.encode(_coco_file(source, split, changes)))
-    images = [PreparedImage(image, found.key, found.size) for image, found in split.images.items()]
+    images = [PreparedImage(image, found.key, found.size, found.etag) for image, found in split.images.items()]
     return Written(f"{name}/{ANNOTATIONS_NAME}", name, images)
 
 
@@ -91,7 +91,7 @@ def write_yolo_split(source: Source, split: SourceSplit, folder: Path, changes: 
         for image, rows in split.boxes():
             lines = [_row(row, sizes[image]) for row in fitted_boxes(rows, sizes[image], changes)]
             (labels / _label_name(flat[image])).write_text("".join(lines), encoding="utf-8")
-    images = [PreparedImage(flat[image], found.key, found.size) for image, found in split.images.items()]
+    images = [PreparedImage(flat[image], found.key, found.size, found.etag) for image, found in split.images.items()]
     return Written(f"{name}/labels", f"{name}/images", images)
 
 

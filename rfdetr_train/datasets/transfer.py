@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rfdetr_train.datasets.model import printable
 from rfdetr_train.datasets.progress import Progress
 from rfdetr_train.errors import DatasetError
-from rfdetr_train.storage import Store, map_parallel
+from rfdetr_train.storage import Conflict, Store, map_parallel
 
 
 class Transfer(NamedTuple):
@@ -19,11 +19,13 @@ class Transfer(NamedTuple):
         key: Its key in the store.
         size: Bytes that it must have.
         destination: Where it goes.
+        etag: Content tag that it must have; "" for any.
     """
 
     key: str
     size: int
     destination: Path
+    etag: str = ""
 
 
 def transfer(store: Store, work: Sequence[Transfer], what: str, *, link: bool) -> None:
@@ -48,10 +50,15 @@ def _bring(store: Store, item: Transfer, link: bool) -> int:
     if _size(item.destination) == item.size:
         return 0
     try:
-        store.fetch(item.key, item.destination, link=link)
+        store.fetch(item.key, item.destination, link=link, version=item.etag)
     except FileNotFoundError:
         raise DatasetError(
             f"The image {printable(item.key)} is no longer in {store.uri}. "
+            "The dataset has changed since it was converted: convert it again."
+        ) from None
+    except Conflict:
+        raise DatasetError(
+            f"The image {printable(item.key)} in {store.uri} is not the one that was listed: its content tag is another. "
             "The dataset has changed since it was converted: convert it again."
         ) from None
     found = _size(item.destination)

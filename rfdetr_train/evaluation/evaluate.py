@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from rfdetr_train.checkpoints.files import BEST_TOTAL
+from rfdetr_train.checkpoints.published import fetch_published, parse_address
 from rfdetr_train.datasets import Prepared, read_manifest, stage
 from rfdetr_train.errors import DatasetError
 from rfdetr_train.evaluation.model import Evaluation, SampleImage
@@ -18,7 +19,9 @@ from rfdetr_train.evaluation.predict import Predictions, predict
 from rfdetr_train.evaluation.report import choose_samples, write_reports
 from rfdetr_train.evaluation.score import score
 from rfdetr_train.storage.fetch import fetch_file
+from rfdetr_train.tracking.artifacts import open_artifacts
 from rfdetr_train.tracking.run import download
+from rfdetr_train.tracking.server import require_server
 from rfdetr_train.training.device import check_device
 
 SELECTION_SPLIT = "valid"
@@ -73,6 +76,11 @@ def evaluate(
 
 
 def _local_checkpoint(checkpoint: str, work: Path) -> Path:
+    address = parse_address(checkpoint)
+    if address is not None:
+        run_id, sha256, name = address
+        store = open_artifacts(require_server(), run_id)
+        return fetch_published(store, name, sha256, work, parameter="checkpoint")
     if checkpoint.startswith("runs:/"):
         return download(checkpoint, work)
     path = fetch_file(checkpoint, work, parameter="checkpoint") if "://" in checkpoint else Path(checkpoint)
