@@ -55,13 +55,15 @@ def staged(prepared, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_encoder():
-    """Patch a 0.6 M parameter encoder into rfdetr, here and in the workers that torchrun starts (tests only)."""
+    """Patch a 0.6 M parameter encoder into rfdetr, here and in the ranks, which come from a zygote (tests only)."""
     import tiny_encoder
+    import zygote
 
     from rfdetr_train.launch import torchrun
 
     with pytest.MonkeyPatch.context() as patch:
         tiny_encoder.install(patch.setattr)
+        patch.setattr(torchrun, "start", zygote.Agent)
         patch.setattr(torchrun, "WORKER", "tiny_worker")
         patch.setenv("PYTHONPATH", str(Path(__file__).parent / "tests" / "support"))
         yield

@@ -26,7 +26,8 @@ from rfdetr_train.rfdetr_schema import block_of
 # What a user should know beyond the description; the behaviour is that of rfdetr 1.11.2.
 DETAILS = {
     "dataset_dir": "A folder, `file:///folder` or `s3://bucket/prefix`. `rfdetr-train detect` says what is there.",
-    "output_dir": "Relative to where the training runs. A folder that holds the checkpoints of another run is refused.",
+    "output_dir": "Relative to where the training runs. A folder that holds the checkpoints of another run, or of a "
+    "finished one, is refused.",
     "epochs": "A train split of fewer than 5 effective batches is repeated until an epoch has 5; the log says so.",
     "batch_size": "Of one process. Evaluation uses it too.",
     "grad_accum_steps": "rfdetr's own default has become 1; the contract keeps 4.",
@@ -35,8 +36,36 @@ DETAILS = {
     "device": "Which GPUs is a matter of `gpus_per_node` and CUDA_VISIBLE_DEVICES; `cuda:1` is refused.",
     "use_ema": "Without it there is no `checkpoint_best_ema.pth`.",
     "checkpoint_interval": "`checkpoint_<N>.pth` is kept after N completed epochs, for every multiple N.",
-    "resume": "A `checkpoint.pth` or `checkpoint_<N>.pth`; the others hold no optimizer and are refused. "
-    "The best files and the metrics beside it come along to `output_dir`.",
+    "resume": """\
+Without it the training begins at the start, unless it is one that was interrupted: the same command in the same \
+`output_dir`, and a retry of the KFP step, continue an unfinished run by themselves, in the same MLflow run and \
+from its newest commit. With it:
+
+- `auto`: as without it, and also where `output_dir` is empty: the newest run of the same `experiment` and `run` \
+name is continued if it did not finish and has the same parameters and dataset. A finished one never is: a schedule \
+that reuses a name starts afresh. In KFP only a run of the same KFP run counts.
+- `runs:/<run id>`: that MLflow run is continued from its newest published commit; where it is finished, a new run \
+begins from there.
+- `s3://bucket/…/checkpoints`: a new run begins from the newest published commit in the artifact folder of a run.
+- A path, or `s3://…/checkpoint.pth`: a `checkpoint.pth` or `checkpoint_<N>.pth`, or a folder with the first; the \
+others hold no optimizer and are refused. The best files and the metrics beside a path come along to `output_dir`; \
+a path inside the `output_dir` of an unfinished run continues that run.
+
+Refused, with both values: another model, dataset fingerprint, class list, seed, or number of images in an \
+optimizer step (the effective batch size); also a checkpoint that has `epochs` behind it already, a damaged one, \
+and one that cannot be loaded without unpickling. A run that diverged, or ran out of memory with the same batch, is \
+not continued.
+
+Free to change: `epochs`, the number of processes and the split of the batch with the same product, `num_workers`, \
+the intervals of checkpoints, `hang_timeout`, names, prices and resources. Without `resume`, or with `auto`, any \
+other change makes it another training, for which `output_dir` has to be another too.""",
+    "checkpoint_every_steps": "At the end of an epoch there always is one. One that is due while the one before is "
+    "still being written comes at the next step after that: the training does not wait.",
+    "checkpoint_every_seconds": "What a killed training loses at most, beside the time to publish the commit. It is "
+    "taken at the next optimizer step.",
+    "hang_timeout": "Loading data, a batch of a validation and waiting for another rank all count. The stacks of all "
+    "threads go to the log, and the exit code is 70.",
+    "gpu_hour_price": "In whatever currency; the report multiplies it with the GPU hours of all attempts.",
     "early_stopping_patience": "Counted in validations, one an epoch.",
     "early_stopping_use_ema": "False watches the better of the raw and the EMA score.",
     "wandb": "Needs WANDB_API_KEY, or WANDB_MODE=offline.",

@@ -58,7 +58,7 @@ def _bring(store: Store, item: Transfer, link: bool) -> int:
         ) from None
     except Conflict:
         raise DatasetError(
-            f"The image {printable(item.key)} in {store.uri} is not the one that was listed: its content tag is another. "
+            f"The image {printable(item.key)} in {store.uri} is not the one that was listed: its content tag differs. "
             "The dataset has changed since it was converted: convert it again."
         ) from None
     found = _size(item.destination)

@@ -14,6 +14,7 @@ from rfdetr_train.checkpoints.files import BEST_TOTAL, LATEST
 from rfdetr_train.checkpoints.publish import FlushResult
 from rfdetr_train.datasets import Prepared, stage
 from rfdetr_train.errors import ExitCode, InfrastructureError, RfdetrTrainError
+from rfdetr_train.files import atomic_write_bytes
 from rfdetr_train.launch import torchrun
 from rfdetr_train.launch.interrupts import finish_first, stop_at_once
 from rfdetr_train.launch.publication import GOODPUT, Publication, read_attempts
@@ -123,6 +124,7 @@ class Attempt:
         try:
             with stop_at_once():
                 job = self._prepare(prepared_dir, work)
+            self.publication.on_published = lambda: self._record_attempt(begun, None)
             self.publication.start(self.start.restored)
             outcome = torchrun.run(
                 job,
@@ -184,6 +186,18 @@ class Attempt:
         return TrainingResult(self._run_id(), address, self.output_dir, outcome.completed_epochs, total)
 
     def _measure(self, begun: float, exit_code: int) -> goodput.Goodput:
+        mine = self._record_attempt(begun, exit_code)
+        earlier = read_attempts(self.publication.store, goodput.Attempt) if self.publication.store else []
+        others = [attempt for attempt in earlier if attempt.number != mine.number]
+        total = goodput.add_up([*others, mine], self.parameters.gpu_hour_price)
+        data = msgspec.json.format(msgspec.json.encode(total), indent=1)
+        atomic_write_bytes(self.output_dir / GOODPUT_FILE, data)
+        if self.publication.run is not None:
+            self.publication.run.log_summary(GOODPUT_FILE, data, _metrics(total))
+        return total
+
+    def _record_attempt(self, begun: float, exit_code: int | None) -> goodput.Attempt:
+        """Put the time of this attempt beside the manifests; at every publication, for it may be killed at any time."""
         lease = self.publication.lease
         mine = goodput.measure(
             number=lease.generation if lease else 1,
@@ -197,14 +211,7 @@ class Attempt:
             exit_code=exit_code,
         )
         self.publication.record(f"{GOODPUT}/{mine.number:06d}.json", msgspec.json.encode(mine))
-        earlier = read_attempts(self.publication.store, goodput.Attempt) if self.publication.store else []
-        others = [attempt for attempt in earlier if attempt.number != mine.number]
-        total = goodput.add_up([*others, mine], self.parameters.gpu_hour_price)
-        data = msgspec.json.format(msgspec.json.encode(total), indent=1)
-        (self.output_dir / GOODPUT_FILE).write_bytes(data)
-        if self.publication.run is not None:
-            self.publication.run.log_summary(GOODPUT_FILE, data, _metrics(total))
-        return total
+        return mine
 
     def _close(self, exit_code: int, message: str) -> None:
         state = RunState.of(exit_code)

@@ -38,6 +38,8 @@ class Publication:
         store: The run's ``checkpoints`` folder; None until then.
         lease: Ours; None until then.
         manifest: The last published one of this attempt.
+        lost: Set when another job has taken the run.
+        on_published: Called after each publication, from the publisher's thread.
     """
 
     def __init__(self, session: Session, output_dir: Path, parameters: dict[str, Any]) -> None:
@@ -53,6 +55,7 @@ class Publication:
         self.lease: Lease | None = None
         self.manifest: Manifest | None = None
         self.lost = threading.Event()
+        self.on_published: Callable[[], object] = lambda: None
         self._session = session
         self._output_dir = output_dir
         self._parameters = parameters
@@ -170,6 +173,7 @@ class Publication:
         tags = {f"rfdetr.checkpoint.{entry.name}": self._address(entry) for entry in manifest.files}
         weights = {name: value for name, value in tags.items() if name.endswith(".pth")}
         within(_TAG_SECONDS, "the addresses of the checkpoints", lambda: run.set_tags(weights))
+        self.on_published()
 
     def _on_lost(self) -> None:
         self.lost.set()

@@ -157,8 +157,7 @@ def wanted(parameters: Parameters, prepared: Prepared) -> Wanted:
 
 
 def _from_commit(found: Restored, parameters: Parameters, prepared: Prepared, *, own: bool) -> Start:
-    by_itself = parameters.resume in (None, AUTO)
-    check_resumable(found.folder / LATEST, wanted(parameters, prepared), same_run=by_itself)
+    check_resumable(found.folder / LATEST, wanted(parameters, prepared), same_run=own)
     output_dir = Path(parameters.output_dir)
     commit: Commit = restore(found.folder, output_dir)
     # The publisher would take the objects of another run for its own.

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 _PATIENCE = 600.0  # seconds for one file
-_MULTIPART = {
+_SETTINGS = {
     # Proxied uploads go through the server in one request by default: 480 MiB took 74 s, in parts 6.7 s.
-    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true",
-    "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": str(32 << 20),
+    "MLFLOW_ENABLE_PROXY_SETTINGS_UPLOAD": "true",
+    "MLFLOW_SETTINGS_UPLOAD_MINIMUM_FILE_SIZE": str(32 << 20),
+    # A bar for every look at the lease would be most of a log.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 
@@ -49,7 +51,7 @@ def open_artifacts(tracking_uri: str, run_id: str, folder: str = CHECKPOINTS) ->
         root = f"{connect(tracking_uri).get_run(run_id).info.artifact_uri}/{check_key(folder)}"
         if root.startswith(("s3://", "file:", "/")):
             return open_store(root)
-        for name, value in _MULTIPART.items():
+        for name, value in _SETTINGS.items():
             os.environ.setdefault(name, value)  # MLflow has no other way in
         return ProxiedStore(get_artifact_repository(root, tracking_uri=tracking_uri), f"runs:/{run_id}/{folder}")
 
@@ -197,7 +199,7 @@ def _explained(where: str) -> Iterator[None]:
         raise kind(
             f"The request to MLflow for {without_credentials(where)} failed: {reason}. Check {SERVER_VARIABLE} and the "
             "server; where this machine cannot reach the storage behind the server, set "
-            "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD=false."
+            "MLFLOW_ENABLE_PROXY_SETTINGS_UPLOAD=false."
         ) from None  # the error itself, and so its traceback, repeats the address with its password
 
 

@@ -154,6 +154,14 @@ def find_unfinished(client: MlflowClient, identity: Identity) -> Earlier:
     return Earlier(None, None, None, "there is no earlier run of this training.")
 
 
+def refused(run: Run, identity: Identity) -> Earlier | None:
+    """What speaks against going on in a run that is given: it ended in a way that would repeat itself."""
+    if run.data.tags.get("rfdetr.parameters_digest") != identity.parameters_digest:
+        return None
+    earlier = _judged(run, identity)
+    return earlier if earlier.failed is not None else None
+
+
 def _where(identity: Identity) -> str | None:
     if identity.kfp_run_id:
         return f"tags.`rfdetr.kfp_run_id` = {_quoted(identity.kfp_run_id)}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rfdetr_train.errors import ExitCode, RfdetrTrainError
-from rfdetr_train.tracking.find import Earlier, Identity, RunState, find_unfinished
+from rfdetr_train.tracking.find import Earlier, Identity, RunState, find_unfinished, refused
 from rfdetr_train.tracking.run import (
     MADE_HERE,
     RUN_VARIABLE,
@@ -161,7 +161,11 @@ class Session:
     def _chosen(self, client: MlflowClient) -> TrackedRun:
         injected = os.environ.get(RUN_VARIABLE)
         if injected:
-            return TrackedRun(client.get_run(injected).info.run_id, self._uri, owned=False)
+            run = client.get_run(injected)
+            repeated = refused(run, self._identity)
+            if repeated is not None:
+                raise _repeated(repeated)
+            return TrackedRun(run.info.run_id, self._uri, owned=False)
         if self._continue_run:
             return self._continued(client, self._continue_run)
         if self._look:

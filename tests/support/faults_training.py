@@ -103,6 +103,10 @@ class Training:
         """What ``checkpoint.pth`` holds."""
         return load(self.output / LATEST, parameter="test")
 
+    def journal(self) -> list[journal.Record]:
+        """The metrics of the epochs."""
+        return journal.read(self.output / JOURNAL)
+
     def mlflow(self) -> MlflowClient:
         """A client for the tracking database of the training."""
         return MlflowClient(tracking_uri=f"sqlite:///{self.output}/mlflow.db")
@@ -184,14 +188,21 @@ def place_of(commit: Commit) -> Place:
     return Place(commit.epoch, commit.position)
 
 
-def from_place(samples: dict[Place, int], place: Place) -> dict[Place, int]:
-    """The samples from a place on."""
-    return {key: image for key, image in samples.items() if key >= place}
+def assert_no_sample_is_lost(
+    parts: Iterable[tuple[Attempt, tuple[tuple[int, int], tuple[int, int]]]], wanted: dict[Place, int]
+) -> None:
+    """Compare what the attempts trained on with an uninterrupted training.
 
-
-def metrics(training: Training) -> list[tuple[int, dict[str, float]]]:
-    """The journal without its times."""
-    return [(record.step, record.metrics) for record in journal.read(training.output / JOURNAL)]
+    Args:
+        parts: Each attempt with the places of the commits that it began with and that it left.
+        wanted: The images of the uninterrupted training.
+    """
+    trained: dict[Place, int] = {}
+    for attempt, (first, last) in parts:
+        loaded = attempt.samples()  # with those that were loaded ahead and came to nothing
+        assert min(loaded, default=first) >= first
+        trained |= {place: image for place, image in loaded.items() if place < last}
+    assert trained == wanted
 
 
 def assert_same_result(found: Training, wanted: Training) -> None:
@@ -203,7 +214,8 @@ def assert_same_result(found: Training, wanted: Training) -> None:
         assert {"state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops"} <= set(held) or name != LATEST
         assert list(differences(_without_paths(held), _without_paths(other), name)) == []
     assert (found.output / METRICS).read_text() == (wanted.output / METRICS).read_text()
-    assert metrics(found) == metrics(wanted)
+    records = [[(record.step, record.metrics) for record in training.journal()] for training in (found, wanted)]
+    assert records[0] == records[1]
 
 
 _PATHS = {"output_dir", "dataset_dir", "resume", "dirpath", "best_model_path", "kth_best_model_path", "best_k_models"}

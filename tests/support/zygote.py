@@ -8,6 +8,7 @@ are those of a real run; what is skipped is ``exec`` and ``import``.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import importlib
 import json
@@ -17,6 +18,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,10 +98,8 @@ def children(pid: int) -> list[int]:
 
 def kill(pid: int) -> None:
     """Kill a process that may have ended already."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def is_alive(pid: int) -> bool:
@@ -139,9 +140,36 @@ def launch(
         patches: Functions of ``zygote_patches`` that the launcher calls first, by name and arguments; agent and ranks
             are its forks.
     """
+    request = {"arguments": arguments, "cwd": str(cwd), "env": env or {}, "patches": patches}
+    with log.open("ab") as output:
+        return _ask(request, output.fileno(), output.fileno())
+
+
+class Agent:
+    """Stands for the ``subprocess.Popen`` of the agent, in a test that is the launcher itself."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        request = {"agent": command, "cwd": str(Path.cwd()), "env": environment}
+        sys.stdout.flush()
+        self._launched = _ask(request, 1, 2)
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def wait(self) -> int:
+        return self._launched.wait(timeout=240)
+
+    def send_signal(self, number: int) -> None:
+        self._launched.send(number)
+
+
+def _ask(request: dict, output: int, errors: int) -> Launched:
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(f"{start()}/socket")
-    request = {"arguments": arguments, "cwd": str(cwd), "log": str(log), "env": env or {}, "patches": patches}
+    socket.send_fds(connection, [b"-"], [output, errors])
     connection.sendall(json.dumps(request).encode() + b"\n")
     return Launched(connection)
 
@@ -167,25 +195,32 @@ def _serve(folder: str) -> None:
 
 def _supervise(connection: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, (output, errors), *_ = socket.recv_fds(connection, 1, 2)
     request = json.loads(connection.makefile().readline())
     pid = os.fork()
     if pid == 0:
         connection.close()
-        _become_launcher(request)
+        os.dup2(output, 1)
+        os.dup2(errors, 2)
+        _become(request)
     connection.sendall(b"%d\n" % pid)
     _, status = os.waitpid(pid, 0)
     connection.sendall(b"%d\n" % status)
     os._exit(0)
 
 
-def _become_launcher(request: dict) -> None:
+def _become(request: dict) -> None:
     os.setsid()
     os.chdir(request["cwd"])
-    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
     os.environ.update(request["env"])
-    _run(lambda: _launcher(request))
+    _run(lambda: _agent_of_a_test(request["agent"]) if "agent" in request else _launcher(request))
+
+
+def _agent_of_a_test(command: list[str]) -> None:
+    import tiny_encoder
+
+    tiny_encoder.install()
+    _agent(command)
 
 
 def _launcher(request: dict) -> None:
@@ -260,10 +295,9 @@ def _run(body) -> None:
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
-        import traceback
-
         traceback.print_exc()
     finally:
+        threading._shutdown()  # the end of an interpreter waits for its threads, os._exit does not
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

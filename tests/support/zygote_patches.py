@@ -9,6 +9,7 @@ import functools
 import itertools
 import os
 import resource
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Any
 
 import torch
 from rfdetr.training import RFDETRModelModule
+from torch.distributed.elastic.multiprocessing.api import PContext
 
-from rfdetr_train.launch import attempt, torchrun
-from rfdetr_train.training import data, worker
+from rfdetr_train.launch import attempt
+from rfdetr_train.training import data, disk, worker
 from rfdetr_train.training.callbacks.boundary import StepBoundary
 from rfdetr_train.training.callbacks.heartbeat import Heartbeat
 from rfdetr_train.training.commit_writer import CommitWriter
@@ -95,7 +97,7 @@ def hold_in_staging(folder: str) -> None:
 
 def hold_in_start_up(folder: str) -> None:
     """Hold the ranks before their first batch."""
-    _before(data.ExactDataModule, "train_dataloader", lambda _: _hold(folder))
+    _before(data.ExactDataModule, "train_dataloader", lambda *_: _hold(folder))
 
 
 def hold_at_the_end(folder: str) -> None:
@@ -134,15 +136,31 @@ def hang_in_step(step: int) -> None:
     _before(RFDETRModelModule, "training_step", hang)
 
 
-def impatient_watchdog(step: int, seconds: float) -> None:
-    """From an optimizer step on take a rank for hung after so many seconds; the parameter's least is 10."""
+def impatient_watchdog(seconds: float, step: int, rank: int) -> None:
+    """From an optimizer step on let a rank be taken for hung after so many seconds; the parameter's least is 10."""
 
     def begin(self: Heartbeat, trainer: Any, *_: Any, **__: Any) -> None:
-        if trainer.global_step == step and self._watchdog._seconds != seconds:
+        if trainer.global_step == step and trainer.global_rank == rank and self._watchdog._seconds != seconds:
             self._watchdog.close()
             self._watchdog = Watchdog(seconds, self._watchdog._on_hang)
 
     _before(Heartbeat, "on_train_batch_start", begin)
+
+
+def log_commits(folder: str) -> None:
+    """Note of each commit when it was written, in seconds of the monotonic clock, and its optimizer step."""
+
+    def note(_: Any, moment: Any, __: Any) -> None:
+        with Path(folder, "commits").open("a") as file:
+            file.write(f"{time.monotonic()} {moment.step}\n")
+
+    _before(CommitWriter, "_commit", note)
+
+
+def small_disk(megabytes: int) -> None:
+    """Let so much be free on every disk."""
+    usage = shutil.disk_usage("/")
+    disk.shutil.disk_usage = lambda _: usage._replace(free=megabytes << 20)
 
 
 def limit_file_size(step: int, megabytes: int) -> None:
@@ -176,5 +194,6 @@ def wait_for_mlflow(seconds: float) -> None:
 
 
 def wait_for_ranks(seconds: int) -> None:
-    """Give a rank that is told to end no longer than that before it is killed."""
-    torchrun.SHUTDOWN_SECONDS = seconds
+    """Give a rank that is told to end because another has failed so long before it is killed; torch gives it 30 s."""
+    close = PContext.close
+    PContext.close = lambda self, death_sig=None, timeout=seconds: close(self, death_sig, timeout)

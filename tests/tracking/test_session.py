@@ -128,3 +128,15 @@ def test_unknown_injected_run_is_refused_at_once(session, monkeypatch):
 
 def test_end_of_a_run_that_was_never_opened_is_said_to_be_unknown(session):
     assert session().finish("FAILED", RunState.FAILED) is False
+
+
+def test_retry_in_an_injected_run_that_diverged_is_refused(session, client, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run(client.create_experiment("of KFP")).info.run_id)
+    first = session()
+    first.start(WAIT, require=True)
+    first.finish("FAILED", RunState.DIVERGED)
+    with pytest.raises(
+        RfdetrTrainError, match="with the same parameters and the same dataset ended: diverged"
+    ) as caught:
+        session().start(WAIT, require=True)
+    assert caught.value.exit_code == ExitCode.DIVERGED

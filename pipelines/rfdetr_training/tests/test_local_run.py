@@ -59,6 +59,7 @@ def test_yolo_folder_becomes_a_trained_and_evaluated_detector(shapes, tmp_path):
     mlflow = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/runs/mlflow.db")
     logged = mlflow.get_run(evaluation["run_id"])
     assert (logged.info.status, "test/AP" in logged.data.metrics) == ("FINISHED", True)
+    assert re.fullmatch(r"\w+", logged.data.tags["rfdetr.kfp_run_id"])
     (status,) = statuses(tmp_path)
     assert "**SUCCEEDED**" in status
     # References, not bytes: no image passed through KFP.

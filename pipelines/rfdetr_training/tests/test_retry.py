@@ -1,4 +1,4 @@
-"""The compiled pipeline with its retries, when the training is killed in its middle."""
+"""The training step as KFP retries it, when its processes are killed."""
 
 import json
 import os
@@ -7,23 +7,21 @@ import threading
 from pathlib import Path
 
 import pytest
-import yaml
-from kfp import components, local
+from kfp import dsl, local
 from mlflow import MlflowClient
 
-from rfdetr_pipelines.compile import PACKAGE
+from rfdetr_pipelines.components.training.train_rfdetr import train_rfdetr
 from rfdetr_train.launch.torchrun import AGENT, WORKER
+from rfdetr_train.params import parse
 
 from .test_local_run import SMALL
 
 
-def package_that_retries_at_once():
-    documents = list(yaml.safe_load_all(PACKAGE.read_text()))
-    for component in documents[0]["components"].values():
-        for task in component.get("dag", {}).get("tasks", {}).values():
-            if "retryPolicy" in task:
-                task["retryPolicy"]["backoffDuration"] = "0s"
-    return yaml.safe_dump_all(documents)
+@dsl.pipeline
+def train_with_a_retry(prepared: str, parameters: dict):
+    dataset = dsl.importer(artifact_uri=prepared, artifact_class=dsl.Dataset, reimport=True)
+    run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    train_rfdetr(parameters=parameters, dataset=dataset.output, kfp_run_id=run_id).set_retry(1)
 
 
 def descendants(pid):
@@ -46,24 +44,25 @@ def kill_the_ranks_after_a_commit(output, killed, done):
 
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")  # of kfp, on images and resources
-def test_retry_of_a_killed_training_step_continues_in_the_same_mlflow_run(shapes, tmp_path, monkeypatch):
+def test_retry_of_a_killed_training_step_continues_in_the_same_mlflow_run(shapes, prepared, tmp_path, monkeypatch):
     output, killed, done = tmp_path / "output", [], threading.Event()
+    parameters = parse({
+        "dataset_dir": str(shapes), "output_dir": str(output), "model": "nano", "pretrain_weights": "none",
+        "device": "cpu", "resolution": 64, "epochs": 2, "batch_size": 2, "grad_accum_steps": 1, "num_workers": 0,
+        "tensorboard": False, "use_ema": False, "checkpoint_every_steps": 2, "extra_train_args": SMALL,
+    })  # fmt: skip
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "artifacts"))
     threading.Thread(target=kill_the_ranks_after_a_commit, args=(output, killed, done), daemon=True).start()
     try:
-        components.load_component_from_text(package_that_retries_at_once())(
-            dataset_dir=str(shapes), output_dir=str(output), model="nano", pretrain_weights="none", device="cpu",
-            resolution=64, epochs=2, batch_size=2, grad_accum_steps=1, num_workers=0, tensorboard=False, use_ema=False,
-            checkpoint_every_steps=2, extra_train_args=SMALL,
-        )  # fmt: skip
+        train_with_a_retry(prepared=str(prepared), parameters=parameters.as_sent())
     finally:
         done.set()
     assert len(killed) == 1
     client = MlflowClient(tracking_uri=os.environ["MLFLOW_TRACKING_URI"])
     (run,) = client.search_runs([client.get_experiment_by_name("rfdetr").experiment_id])
-    assert (run.info.status, bool(run.data.tags["rfdetr.kfp_run_id"])) == ("FINISHED", True)
+    assert (run.info.status, run.data.tags["rfdetr.state"]) == ("FINISHED", "finished")
     first, second = json.loads((output / "goodput.json").read_text())["attempts"]
     assert (first["exit_code"], second["exit_code"]) == (70, 0)
     assert 0 < second["first_step"] <= first["last_step"] < second["last_step"] == 20
