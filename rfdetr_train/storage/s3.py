@@ -12,6 +12,7 @@ from obstore.exceptions import BaseError
 
 from rfdetr_train.files import temporary_sibling
 from rfdetr_train.storage.keys import check_key
+from rfdetr_train.storage.memory import return_large_blocks
 from rfdetr_train.storage.retry import TransientError, retrying
 from rfdetr_train.storage.s3_client import Limits, abort_uploads
 from rfdetr_train.storage.s3_download import Download
@@ -93,6 +94,8 @@ class S3Store:
         """See ``Store.put_file``."""
         self._requests.check(key)
         in_parts = path.stat().st_size > self._limits.part_bytes
+        if in_parts:
+            return_large_blocks()
         end = time.monotonic() + self._limits.file_seconds if deadline is None else deadline
         failed = 0
 

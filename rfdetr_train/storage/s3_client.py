@@ -24,7 +24,7 @@ class Limits(NamedTuple):
 
     Attributes:
         part_bytes: Size of a part of an upload, at least the 5 MiB of S3; each is tried again by itself.
-        parts: Parts on their way at once, for one file: together about half of what an upload adds to the memory.
+        parts: Parts on their way at once, for one file: nearly all of what an upload adds to the memory.
         range_bytes: Size of a part of a download, which streams to the disk.
         ranges: The same of a download; only a few MiB of each are in memory.
         silence: Seconds without a byte from the server, or with one part, after which a request counts as failed.
@@ -34,9 +34,9 @@ class Limits(NamedTuple):
     """
 
     part_bytes: int = 5 << 20
-    parts: int = 12
+    parts: int = 20
     range_bytes: int = 16 << 20
-    ranges: int = 16
+    ranges: int = 24
     silence: float = 60.0
     retries: int = 8
     retry_seconds: float = 60.0
