@@ -12,7 +12,15 @@ from rfdetr_pipelines.components.training.train_rfdetr import train_rfdetr
 
 # Both are optional in the namespace: without them the pods use what the platform gives them.
 CONFIG_MAP = "rfdetr-pipelines"
-CONFIG_MAP_KEYS = ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_REGION", "WANDB_MODE")
+CONFIG_MAP_KEYS = (
+    "MLFLOW_TRACKING_URI",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_CA_BUNDLE",
+    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+    "RFDETR_ALLOWED_ENDPOINTS",
+    "WANDB_MODE",
+)
 SECRET = "rfdetr-pipelines"
 SECRET_KEYS = (
     "AWS_ACCESS_KEY_ID",
