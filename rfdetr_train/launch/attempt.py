@@ -107,10 +107,10 @@ class Attempt:
         attempt = cls(parameters, prepared, identity, decided, session, publication, foreign)
         try:
             publication.connect()
-        except BaseException as error:
-            # Not for us to end: another job writes the run, or nobody can.
+        except BaseException:
+            # The run is not for us to end: another job writes it, or nobody can.
             publication.close()
-            raise error
+            raise
         return attempt
 
     def run(self, prepared_dir: Path, work: Path, begun: float) -> TrainingResult:
@@ -214,6 +214,8 @@ class Attempt:
         return mine
 
     def _close(self, exit_code: int, message: str) -> None:
+        if self.publication.lost.is_set():
+            return  # the run belongs to the job that has taken it
         state = RunState.of(exit_code)
         self._record(state)
         self.session.finish(state.status, state, failure=message)

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from rfdetr.training import RFDETRModelModule
-from torch.distributed.elastic.multiprocessing.api import PContext
+from torch.multiprocessing.spawn import ProcessContext
 
 from rfdetr_train.launch import attempt
 from rfdetr_train.training import data, disk, worker
@@ -193,7 +193,7 @@ def wait_for_mlflow(seconds: float) -> None:
     attempt.MLFLOW_SECONDS = seconds
 
 
-def wait_for_ranks(seconds: int) -> None:
-    """Give a rank that is told to end because another has failed so long before it is killed; torch gives it 30 s."""
-    close = PContext.close
-    PContext.close = lambda self, death_sig=None, timeout=seconds: close(self, death_sig, timeout)
+def wait_for_ranks(seconds: float) -> None:
+    """Let the agent wait so long for the other ranks, before and after it tells them to end; torch waits 30 s."""
+    join = ProcessContext.join
+    ProcessContext.join = lambda self, timeout=None, grace_period=seconds: join(self, timeout, grace_period)
