@@ -50,7 +50,7 @@ bench: $(READY) ## run the benchmarks, ours and the peer side by side
 	$(BIN)/python benchmarks/transfer.py
 
 bench-faults: $(READY) ## kill trainings at random moments, KILLS=50 times, and count wrong results
-	$(BIN)/python benchmarks/faults.py $(or $(KILLS),50)
+	$(BIN)/python benchmarks/faults.py $(or $(KILLS),50) $(or $(SEED),0)
 
 images: $(READY) ## build the cpu and the gpu image with podman or docker; BUILD_ARGS adds options
 	@test -n "$(ENGINE)" || { echo "Neither podman nor docker is on the PATH."; exit 1; }

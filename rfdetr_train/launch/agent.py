@@ -22,10 +22,15 @@ def main() -> None:
     except SignalException:
         sys.exit(1)  # the launcher knows of the signal, it passed it on
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+        # The times that torchrun compares are whole seconds: a rank that was killed comes before its neighbours.
+        killed = [item for item in error.failures.items() if item[1].exitcode < 0]
+        rank, failure = killed[0] if killed else error.get_first_failure()
         # Does not replace what the rank said itself.
         outcome = Outcome(ExitCode.INFRASTRUCTURE, _describe(rank, failure))
-        write_outcome(outcome, Path(read_job(Path(sys.argv[-1])).outcome_file))
+        outcome_file = Path(read_job(Path(sys.argv[-1])).outcome_file)
+        if failure.exitcode < 0:  # it could say nothing; what another rank said of a broken connection is a consequence
+            outcome_file.unlink(missing_ok=True)
+        write_outcome(outcome, outcome_file)
         sys.exit(1)
 
 

@@ -15,7 +15,8 @@ from rfdetr_train.training.job import Job, Outcome, read_outcome, write_job
 
 AGENT = "rfdetr_train.launch.agent"
 WORKER = "rfdetr_train.training.worker"
-# Between the SIGTERM and the SIGKILL of a rank: time to save, and still a bounded end when a rank hangs.
+# Between the SIGTERM and the SIGKILL of a rank when the training is stopped: time to save. When a rank fails by itself,
+# torch gives its neighbours its own 30 s.
 SHUTDOWN_SECONDS = 25
 
 

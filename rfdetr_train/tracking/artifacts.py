@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _PATIENCE = 600.0  # seconds for one file
 _SETTINGS = {
     # Proxied uploads go through the server in one request by default: 480 MiB took 74 s, in parts 6.7 s.
-    "MLFLOW_ENABLE_PROXY_SETTINGS_UPLOAD": "true",
-    "MLFLOW_SETTINGS_UPLOAD_MINIMUM_FILE_SIZE": str(32 << 20),
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true",
+    "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": str(32 << 20),
     # A bar for every look at the lease would be most of a log.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
@@ -199,7 +199,7 @@ def _explained(where: str) -> Iterator[None]:
         raise kind(
             f"The request to MLflow for {without_credentials(where)} failed: {reason}. Check {SERVER_VARIABLE} and the "
             "server; where this machine cannot reach the storage behind the server, set "
-            "MLFLOW_ENABLE_PROXY_SETTINGS_UPLOAD=false."
+            "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD=false."
         ) from None  # the error itself, and so its traceback, repeats the address with its password
 
 

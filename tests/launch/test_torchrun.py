@@ -6,6 +6,7 @@ import pytest
 
 from rfdetr_train.errors import ExitCode, InfrastructureError
 from rfdetr_train.launch import torchrun
+from rfdetr_train.launch.torchrun import start
 from rfdetr_train.training.job import Job
 from rfdetr_train.training.worker import World
 
@@ -21,6 +22,7 @@ def run(tmp_path, monkeypatch, worker, processes=1):
     (tmp_path / "some_worker.py").write_text(textwrap.dedent(prelude) + textwrap.dedent(worker))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(torchrun, "WORKER", "some_worker")
+    monkeypatch.setattr(torchrun, "start", start)  # torchrun's own process, whatever other tests put in its place
     job = Job({"epochs": 3}, "data", ["a"], "fingerprint", 0, str(tmp_path / "outcome.json"))
     return torchrun.run(job, processes=processes, job_file=tmp_path / "job.json")
 

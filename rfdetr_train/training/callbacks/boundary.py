@@ -94,10 +94,12 @@ class StepBoundary(Checkpoint):
             return
         votes = self._vote(trainer)
         if votes.diverged:
+            self._wait()
             raise Diverged(self._divergence(trainer))
         if batch_idx + 1 == trainer.num_training_batches:
             # The epoch's end commits. A checkpoint from here would skip its validation.
             if votes.stop:
+                self._wait()
                 raise Preempted(f"the training was stopped before the validation of epoch {trainer.current_epoch + 1}")
         elif votes.commit or votes.stop:
             seen = (batch_idx + 1) * trainer.world_size * self._parameters.batch_size
@@ -107,6 +109,7 @@ class StepBoundary(Checkpoint):
     def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         """Do not let a signal wait for a long validation; the last commit stands."""
         if not trainer.sanity_checking and self._agreement.any(Votes(stop=self._stop.requested)).stop:
+            self._wait()
             raise Preempted(f"the training was stopped in the validation of epoch {trainer.current_epoch + 1}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

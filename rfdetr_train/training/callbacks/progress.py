@@ -36,12 +36,16 @@ class Progress(Callback):
             from tqdm import tqdm
 
             total = trainer.num_training_batches * (trainer.max_epochs or 0)
-            done = trainer.num_training_batches * trainer.current_epoch
+            done = trainer.global_step * trainer.accumulate_grad_batches
             self._bar = tqdm(total=int(total), initial=int(done), bar_format=_BAR, dynamic_ncols=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; it runs from batch to batch, so that waiting for data counts and validating does not."""
         self._clock = time.monotonic()
+
+    def on_train_batch_start(self, *_: Any, **__: Any) -> None:
+        """Start the clock where an epoch continues in its middle and does not start."""
+        self._clock = self._clock or time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

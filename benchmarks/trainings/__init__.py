@@ -1,0 +1,1 @@
+"""Trainings for the benchmarks: started fast, recorded step by step, killed, compared."""
