@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch.distributed.run import main as torchrun
 
 from rfdetr_train.errors import ExitCode
 from rfdetr_train.lifeline import die_with_parent
-from rfdetr_train.training.job import Outcome, read_job, write_outcome
+from rfdetr_train.training.job import Outcome, read_job, read_outcome, write_outcome
 
 
 def main() -> None:
@@ -22,16 +23,28 @@ def main() -> None:
     except SignalException:
         sys.exit(1)  # the launcher knows of the signal, it passed it on
     except ChildFailedError as error:
-        # The times that torchrun compares are whole seconds: a rank that was killed comes before its neighbours.
-        killed = [item for item in error.failures.items() if item[1].exitcode < 0]
-        rank, failure = killed[0] if killed else error.get_first_failure()
-        # Does not replace what the rank said itself.
-        outcome = Outcome(ExitCode.INFRASTRUCTURE, _describe(rank, failure))
         outcome_file = Path(read_job(Path(sys.argv[-1])).outcome_file)
-        if failure.exitcode < 0:  # it could say nothing; what another rank said of a broken connection is a consequence
-            outcome_file.unlink(missing_ok=True)
-        write_outcome(outcome, outcome_file)
+        rank, failure = _first(error)
+        if failure.exitcode < 0 and _is_consequence(read_outcome(outcome_file)):
+            outcome_file.unlink()
+        # Does not replace what the rank said itself.
+        write_outcome(Outcome(ExitCode.INFRASTRUCTURE, _describe(rank, failure)), outcome_file)
         sys.exit(1)
+
+
+def _first(error: ChildFailedError) -> tuple[int, ProcessFailure]:
+    """The failure that the others followed: torchrun's times are whole seconds, and a kill comes before its effects."""
+    rank, first = error.get_first_failure()
+    for other, failure in error.failures.items():
+        # SIGTERM is torchrun's own, for the ranks that are left.
+        if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM and failure.timestamp <= first.timestamp:
+            return other, failure
+    return rank, first
+
+
+def _is_consequence(outcome: Outcome | None) -> bool:
+    """Whether a rank may only have said that the connection to the killed one is broken."""
+    return outcome is not None and outcome.exit_code == ExitCode.INFRASTRUCTURE
 
 
 def _describe(rank: int, failure: ProcessFailure) -> str:
