@@ -134,6 +134,9 @@ def reference(folder: Path, dataset: Path, world: int) -> tuple[Training, float,
 
 def run_round(training: Training, timing: tuple[float, float], kills: int, dice: random.Random) -> Kills:
     """Train to the end with at most so many kills; returns (way, phase) of each."""
+    from rfdetr_train.launch.run_record import read_run_record
+    from rfdetr_train.tracking.find import RunState
+
     done: Kills = Counter()
     first_step, total = timing
     while True:
@@ -154,6 +157,9 @@ def run_round(training: Training, timing: tuple[float, float], kills: int, dice:
         if attempt.end() is None:
             training.problems.append(f"attempt {training.attempts} did not end after the kill of {kind}")
             return done
+        record = read_run_record(training.output)
+        if record is not None and record.state == RunState.FINISHED:
+            return done  # the kill came after the end of the training: there is nothing to start again
 
 
 def check(training: Training, expected: Training) -> Seen:

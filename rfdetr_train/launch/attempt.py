@@ -223,7 +223,12 @@ class Attempt:
     def _record(self, state: RunState) -> None:
         identity = self.identity
         record = RunRecord(
-            self._run_id(), identity.parameters_digest, identity.fingerprint, self.parameters.as_sent(), state
+            self._run_id(),
+            identity.parameters_digest,
+            identity.fingerprint,
+            self.parameters.as_sent(),
+            state,
+            identity.kfp_run_id,
         )
         write_run_record(self.output_dir, record)
 

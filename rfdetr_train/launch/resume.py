@@ -71,8 +71,7 @@ def plan(parameters: Parameters, identity: Identity, record: RunRecord | None) -
     """
     resume, output_dir = parameters.resume, Path(parameters.output_dir)
     look = resume == AUTO or bool(identity.kfp_run_id)
-    unfinished = record if record is not None and record.state != RunState.FINISHED else None
-    own = unfinished if unfinished is not None and unfinished.is_same_training(identity) else None
+    own = record if record is not None and record.is_open_to(identity) else None
     if own is not None and (resume in (None, AUTO) or resume == own.parameters.get("resume")):
         _refuse_to_repeat(own, parameters)
         return Plan(own.run_id, look, back_to_named=False)

@@ -23,6 +23,7 @@ class RunRecord(msgspec.Struct, frozen=True):
         fingerprint: Of the dataset.
         parameters: All parameters, as sent.
         state: How it ended, or that it runs.
+        kfp_run_id: Run of the pipeline; "" outside KFP.
     """
 
     run_id: str
@@ -30,6 +31,12 @@ class RunRecord(msgspec.Struct, frozen=True):
     fingerprint: str
     parameters: dict[str, Any]
     state: RunState
+    kfp_run_id: str = ""
+
+    def is_open_to(self, identity: Identity) -> bool:
+        """Whether another start goes on with it: the same training, unfinished or of the same run of a pipeline."""
+        same_pipeline = bool(identity.kfp_run_id) and self.kfp_run_id == identity.kfp_run_id
+        return self.is_same_training(identity) and (self.state != RunState.FINISHED or same_pipeline)
 
     def is_same_training(self, identity: Identity) -> bool:
         """Whether another start is an attempt of the same training."""

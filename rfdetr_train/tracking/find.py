@@ -139,7 +139,8 @@ def find_unfinished(client: MlflowClient, identity: Identity) -> Earlier:
     """Find the run that an earlier attempt of this training left unfinished.
 
     Inside KFP only runs of the same KFP run count, outside only those of the same experiment and name; both need the
-    same parameters and dataset. The newest one decides: a finished one is never continued, nor an older one behind it.
+    same parameters and dataset. The newest one decides: a finished one of that name is never continued, nor an older
+    one behind it; one of the same KFP run is, which trains no more.
     """
     where = _where(identity)
     experiment = client.get_experiment_by_name(identity.experiment)
@@ -178,6 +179,9 @@ def _judged(run: Run, identity: Identity) -> Earlier:
     run_id, state = run.info.run_id, run.data.tags.get("rfdetr.state", "")
     same_settings = run.data.tags.get("rfdetr.settings_digest") == identity.settings_digest
     if run.info.status == "FINISHED" or state == RunState.FINISHED:
+        if identity.kfp_run_id:
+            # The step was lost between the end of its training and its own: the result is there and is taken again.
+            return Earlier(run_id, None, None, f"run {run_id} of this KFP run is finished; its result is taken again.")
         return Earlier(None, None, None, f"run {run_id} of this training is finished; this is a new one.")
     if state == RunState.DIVERGED or (state == RunState.OUT_OF_MEMORY and same_settings):
         return Earlier(None, run_id, RunState(state), f"run {run_id} with the same parameters ended: {state}.")

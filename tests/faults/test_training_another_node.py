@@ -12,6 +12,7 @@ from mlflow_server import start
 from rfdetr_train.checkpoints.manifest import candidates, read_manifest
 from rfdetr_train.checkpoints.published import fetch_published, parse_address
 from rfdetr_train.errors import ExitCode
+from rfdetr_train.launch.training import train
 from rfdetr_train.tracking.artifacts import open_artifacts
 
 PARAMETERS = {"epochs": 3, "checkpoint_interval": 1, "resume": "auto", "run": "nightly", "experiment": "spot"}
@@ -96,3 +97,18 @@ def test_finished_training_of_the_same_name_is_not_continued(new_training, serve
 def _runs(client):
     found = client.get_experiment_by_name("spot")
     return client.search_runs([found.experiment_id]) if found else []
+
+
+def test_step_lost_after_its_training_had_ended_trains_no_more(make_parameters, prepared, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    results = []
+    for node in ("first", "second"):
+        parameters = make_parameters(output_dir=str(tmp_path / node), epochs=1)
+        results.append(train(parameters, prepared, kfp_run_id="one-run"))
+    assert results[0].run_id == results[1].run_id
+    assert results[0].checkpoint == results[1].checkpoint
+    last = results[1].goodput.attempts[-1]
+    assert (last.first_step, last.last_step, last.seconds.get("steps", 0.0)) == (0, 0, 0.0)
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    assert client.get_run(results[0].run_id).info.status == "FINISHED"
+    assert [m.step for m in client.get_metric_history(results[0].run_id, "train/loss")] == [1]

@@ -46,6 +46,12 @@ def test_finished_run_is_never_continued_nor_an_older_one_behind_it(client):
     assert f"{finished} of this training is finished" in found.why
 
 
+def test_finished_run_of_the_same_kfp_run_is_taken_again(client):
+    finished = made(client, identity("kfp-1"), RunState.FINISHED)
+    assert find_unfinished(client, identity("kfp-1")).run_id == finished
+    assert find_unfinished(client, identity("kfp-2")).run_id is None
+
+
 def test_newest_unfinished_run_is_continued(client):
     made(client, identity(), RunState.FAILED, start_time=1000)
     newest = made(client, identity(), RunState.PREEMPTED, start_time=2000)
