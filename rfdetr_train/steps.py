@@ -87,7 +87,7 @@ def train(values: Mapping[str, Any], prepared: str, *, kfp_run_id: str, goodput:
         kfp_run_id: The run of the pipeline: a retry of the step continues the training of that run.
         goodput: Path of the Markdown file.
     """
-    from rfdetr_train.launch.attempt import GOODPUT_FILE
+    from rfdetr_train.launch.account import GOODPUT_FILE
     from rfdetr_train.launch.training import train as run
 
     with status.step("train"):

@@ -8,16 +8,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from rfdetr_train.checkpoints.files import BEST_TOTAL, LATEST
 from rfdetr_train.checkpoints.publish import FlushResult
 from rfdetr_train.datasets import Prepared, stage
 from rfdetr_train.errors import ExitCode, InfrastructureError, RfdetrTrainError
-from rfdetr_train.files import atomic_write_bytes
 from rfdetr_train.launch import torchrun
+from rfdetr_train.launch.account import Account
 from rfdetr_train.launch.interrupts import finish_first, stop_at_once
-from rfdetr_train.launch.publication import GOODPUT, Publication, read_attempts
+from rfdetr_train.launch.publication import Publication
 from rfdetr_train.launch.resume import Plan, Start, begin, check_named_file, named_run, named_store, plan
 from rfdetr_train.launch.run_record import RunRecord, read_run_record, write_run_record
 from rfdetr_train.params import Parameters
@@ -29,9 +27,7 @@ from rfdetr_train.tracking.server import tracking_uri
 from rfdetr_train.tracking.session import Session
 from rfdetr_train.training import goodput
 from rfdetr_train.training.job import Job, Outcome
-from rfdetr_train.training.stopwatch import PROGRESS, read_progress
 
-GOODPUT_FILE = "goodput.json"
 # How long the end waits for what is not published yet. A pod that is killed in the meantime loses no more than that.
 FLUSH_SECONDS = 600.0
 PREEMPTED_FLUSH_SECONDS = 120.0
@@ -69,10 +65,8 @@ class Attempt:
     session: Session
     publication: Publication
     foreign: Store | None
+    account: Account
     start: Start = field(default_factory=Start)
-    staging: float = 0.0
-    upload_wait: float = 0.0
-    reached_before: int = 0
 
     @property
     def output_dir(self) -> Path:
@@ -80,8 +74,14 @@ class Attempt:
         return Path(self.parameters.output_dir)
 
     @classmethod
-    def open(cls, parameters: Parameters, prepared: Prepared, kfp_run_id: str) -> Attempt:
+    def open(cls, parameters: Parameters, prepared: Prepared, kfp_run_id: str, begun: float) -> Attempt:
         """Find out which run this is, and take its lease.
+
+        Args:
+            parameters: The validated parameters.
+            prepared: The dataset.
+            kfp_run_id: Run of the pipeline; "" outside KFP.
+            begun: ``time.monotonic`` at the start of this attempt.
 
         Raises:
             RfdetrTrainError: When it cannot be continued, belongs to another job, or would only repeat its failure.
@@ -104,7 +104,8 @@ class Attempt:
         )
         session.start(MLFLOW_SECONDS, require=decided.look)
         publication = Publication(session, output_dir, parameters.as_sent())
-        attempt = cls(parameters, prepared, identity, decided, session, publication, foreign)
+        account = Account(parameters, publication, begun)
+        attempt = cls(parameters, prepared, identity, decided, session, publication, foreign, account)
         try:
             publication.connect()
         except BaseException:
@@ -113,18 +114,17 @@ class Attempt:
             raise
         return attempt
 
-    def run(self, prepared_dir: Path, work: Path, begun: float) -> TrainingResult:
+    def run(self, prepared_dir: Path, work: Path) -> TrainingResult:
         """Train, publish, and end the run as the training ended.
 
         Args:
             prepared_dir: The prepared dataset.
             work: Scratch folder.
-            begun: ``time.monotonic`` at the start of this attempt.
         """
         try:
             with stop_at_once():
                 job = self._prepare(prepared_dir, work)
-            self.publication.on_published = lambda: self._record_attempt(begun, None)
+            self.publication.on_published = self.account.record
             self.publication.start(self.start.restored)
             outcome = torchrun.run(
                 job,
@@ -133,7 +133,7 @@ class Attempt:
                 on_start=self.publication.stop_training_with,
             )
             with finish_first():
-                return self._end(outcome, begun)
+                return self._end(outcome)
         except RfdetrTrainError as error:
             with finish_first():
                 self._close(error.exit_code, str(error))
@@ -150,12 +150,12 @@ class Attempt:
             store, foreign = self.publication.store, self.foreign
             self.start = begin(self.parameters, self.prepared, self.decided, store, foreign, Path(scratch))
         self._record(RunState.RUNNING)
-        self.reached_before = _forget_progress(self.output_dir)
+        self.account.forget_progress()
         if self.start.checkpoint is not None:
             _log.info("continuing from %s, commit %d", self.start.checkpoint, self.start.sequence)
         before = time.monotonic()
         dataset_dir = stage(prepared_dir, work / "dataset")
-        self.staging = time.monotonic() - before
+        self.account.staging = time.monotonic() - before
         resume = None if self.start.checkpoint is None else str(self.start.checkpoint)
         return Job(
             parameters=self.parameters.model_copy(update={"resume": resume}).as_sent(),
@@ -166,7 +166,7 @@ class Attempt:
             outcome_file=str(work / "outcome.json"),
         )
 
-    def _end(self, outcome: Outcome, begun: float) -> TrainingResult:
+    def _end(self, outcome: Outcome) -> TrainingResult:
         if self.publication.lost.is_set():
             raise InfrastructureError(
                 f"run {self._run_id()}: another job has taken over this run, so this one was stopped. What was trained "
@@ -175,8 +175,8 @@ class Attempt:
         before = time.monotonic()
         preempted = outcome.exit_code == ExitCode.PREEMPTED
         flushed = self.publication.finish(PREEMPTED_FLUSH_SECONDS if preempted else FLUSH_SECONDS)
-        self.upload_wait = time.monotonic() - before
-        total = self._measure(begun, outcome.exit_code)
+        self.account.upload_wait = time.monotonic() - before
+        total = self.account.close(outcome.exit_code)
         if outcome.exit_code != ExitCode.DONE:
             raise RfdetrTrainError(_and_how_to_go_on(outcome, flushed, self.output_dir), outcome.exit_code)
         address = self.publication.address_of()
@@ -184,34 +184,6 @@ class Attempt:
             raise InfrastructureError(_not_published(flushed, self.output_dir))
         self._close(ExitCode.DONE, "")
         return TrainingResult(self._run_id(), address, self.output_dir, outcome.completed_epochs, total)
-
-    def _measure(self, begun: float, exit_code: int) -> goodput.Goodput:
-        mine = self._record_attempt(begun, exit_code)
-        earlier = read_attempts(self.publication.store, goodput.Attempt) if self.publication.store else []
-        others = [attempt for attempt in earlier if attempt.number != mine.number]
-        total = goodput.add_up([*others, mine], self.parameters.gpu_hour_price)
-        data = msgspec.json.format(msgspec.json.encode(total), indent=1)
-        atomic_write_bytes(self.output_dir / GOODPUT_FILE, data)
-        if self.publication.run is not None:
-            self.publication.run.log_summary(GOODPUT_FILE, data, _metrics(total))
-        return total
-
-    def _record_attempt(self, begun: float, exit_code: int | None) -> goodput.Attempt:
-        """Put the time of this attempt beside the manifests; at every publication, for it may be killed at any time."""
-        lease = self.publication.lease
-        mine = goodput.measure(
-            number=lease.generation if lease else 1,
-            gpus=self.parameters.gpus,
-            begun=begun,
-            now=time.monotonic(),
-            staging=self.staging,
-            upload_wait=self.upload_wait,
-            progress=read_progress(self.output_dir),
-            reached_before=max(self.reached_before, lease.previous_step if lease else 0),
-            exit_code=exit_code,
-        )
-        self.publication.record(f"{GOODPUT}/{mine.number:06d}.json", msgspec.json.encode(mine))
-        return mine
 
     def _close(self, exit_code: int, message: str) -> None:
         if self.publication.lost.is_set():
@@ -236,13 +208,6 @@ class Attempt:
         return self.session.run.run_id if self.session.run is not None else ""
 
 
-def _forget_progress(output_dir: Path) -> int:
-    """Take the word of the attempt before, which must not stand for this one; the step that it had reached."""
-    step = read_progress(output_dir).step
-    (output_dir / PROGRESS).unlink(missing_ok=True)
-    return step
-
-
 def _params(parameters: Parameters, prepared: Prepared) -> dict[str, object]:
     return {
         **parameters.as_sent(),
@@ -250,11 +215,6 @@ def _params(parameters: Parameters, prepared: Prepared) -> dict[str, object]:
         "classes": prepared.classes,
         "dataset_fingerprint": prepared.fingerprint,
     }
-
-
-def _metrics(total: goodput.Goodput) -> dict[str, float]:
-    named = {f"goodput/{name}_seconds": value for name, value in total.seconds.items()}
-    return {**named, "goodput/ratio": total.ratio, "goodput/gpu_hours": total.gpu_hours}
 
 
 def _and_how_to_go_on(outcome: Outcome, flushed: FlushResult, output_dir: Path) -> str:

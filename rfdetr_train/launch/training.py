@@ -40,8 +40,8 @@ def train(parameters: Parameters, prepared_dir: Path, *, kfp_run_id: str = "") -
     with tempfile.TemporaryDirectory(prefix="rfdetr-train-") as work:
         with stop_at_once():
             parameters = _with_local_weights(parameters, Path(work))
-            attempt = Attempt.open(parameters, prepared, kfp_run_id)
-        return attempt.run(prepared_dir, Path(work), begun)
+            attempt = Attempt.open(parameters, prepared, kfp_run_id, begun)
+        return attempt.run(prepared_dir, Path(work))
 
 
 def _notes_on_size(parameters: Parameters, prepared: Prepared) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from rfdetr_train import steps
 from rfdetr_train.errors import ExitCode, InfrastructureError
-from rfdetr_train.launch import attempt, training
+from rfdetr_train.launch import account, training
 
 from ..component import train_rfdetr
 
@@ -57,7 +57,7 @@ MEASURED = """{"attempts": [], "wall": 100.0, "productive": 60.0, "ratio": 0.6, 
 def test_training_that_fails_shows_where_its_own_time_went_and_not_that_of_an_earlier_one(
     make_parameters, prepared, tmp_path, monkeypatch, capsys, measured
 ):
-    file = tmp_path / attempt.GOODPUT_FILE
+    file = tmp_path / account.GOODPUT_FILE
     file.write_text("{}")
 
     def fail(parameters, prepared_dir, *, kfp_run_id):
