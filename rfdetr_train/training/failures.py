@@ -21,12 +21,19 @@ def out_of_memory(parameters: Parameters, error: BaseException) -> str:
     )
 
 
-def is_shared_memory_failure(error: RuntimeError) -> bool:
-    """Whether a data loading process died for want of shared memory, as torch words it."""
-    text = str(error)
-    return "DataLoader worker" in text and (
-        "shared memory" in text or "Bus error" in text or "killed by signal" in text
-    )
+def killed_loader(error: BaseException) -> BaseException | None:
+    """Find, behind an error, torch's word that a data loading process died; None when there is none.
+
+    Torch raises it from a signal handler, so wherever the training happens to be: what reaches us may be the error of
+    a function that it interrupted (seen: ValueError of inspect.signature).
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        text = str(seen)
+        if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 def shared_memory_too_small(parameters: Parameters, error: BaseException) -> str:

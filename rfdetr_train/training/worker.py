@@ -10,7 +10,7 @@ from pathlib import Path
 from rfdetr_train.errors import ExitCode, InfrastructureError, Preempted, RfdetrTrainError
 from rfdetr_train.lifeline import die_with_parent
 from rfdetr_train.training.device import check_device
-from rfdetr_train.training.failures import is_shared_memory_failure, out_of_memory, shared_memory_too_small
+from rfdetr_train.training.failures import killed_loader, out_of_memory, shared_memory_too_small
 from rfdetr_train.training.job import Job, Outcome, read_job, write_outcome
 from rfdetr_train.training.signals import StopSignal
 
@@ -94,10 +94,11 @@ def _run(job: Job, world: World, stop: StopSignal) -> Outcome:
         return Outcome(error.exit_code, str(error))
     except torch.OutOfMemoryError as error:
         return Outcome(ExitCode.OUT_OF_MEMORY, out_of_memory(job.parsed_parameters(), error))
-    except RuntimeError as error:
-        if not is_shared_memory_failure(error):
+    except Exception as error:
+        cause = killed_loader(error)
+        if cause is None:
             raise
-        return Outcome(ExitCode.INFRASTRUCTURE, shared_memory_too_small(job.parsed_parameters(), error))
+        return Outcome(ExitCode.INFRASTRUCTURE, shared_memory_too_small(job.parsed_parameters(), cause))
     return Outcome(ExitCode.DONE, "done", epochs)
 
 
