@@ -16,7 +16,7 @@ demo: $(READY) ## train and evaluate a small detector on the CPU, through the re
 	$(BIN)/rfdetr-pipelines demo
 
 test: $(READY) ## run the tests (no GPU, no cluster)
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-integration: $(READY) ## run the store and fault tests against Ceph's S3 gateway, from Debian's packages
 	$(BIN)/pytest -n 0 -m integration tests/integration

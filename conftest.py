@@ -5,8 +5,28 @@ from pathlib import Path
 
 import pytest
 
-# The tests run one process a core, and the models are small: more threads only get in each other's way.
+# Several tests run at a time, and the models are small: more threads only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_configure():
+    """Begin what all test processes share in the first of them, which outlives the others."""
+    import run_wide
+
+    run_wide.begin()
+
+
+def pytest_xdist_auto_num_workers():
+    """Take one test process more than there are cores, since many tests wait for servers."""
+    return min(len(os.sched_getaffinity(0)), 3) + 1
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the modules that take minutes, so that short ones fill up the end."""
+    folders = ("pipelines", "tests/training", "tests/faults", "")
+    places = [Path(__file__).parent / folder for folder in folders]
+    items.sort(key=lambda item: next(n for n, place in enumerate(places) if item.path.is_relative_to(place)))
+
 
 SHARED = Path(__file__).resolve().parents[1] / "shared"
 

@@ -166,8 +166,8 @@ def check(training: Training, expected: Training) -> Seen:
     """Compare a training with the uninterrupted one."""
     from mlflow import MlflowClient
 
-    from rfdetr_train.checkpoints.commit import digest
     from rfdetr_train.checkpoints.select import newest_good
+    from rfdetr_train.files import digest
     from rfdetr_train.tracking.artifacts import open_artifacts
 
     training.problems += differences(expected.output, training.output)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import mmap
 import os
 import secrets
 from collections.abc import Iterator
@@ -67,3 +69,14 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def digest(path: Path) -> str:
+    """Hash a file with SHA-256."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return hashlib.sha256().hexdigest()
+        # Mapped and hashed in one call, which lets other threads run: in chunks of 256 kB, hashing 480 MB beside a busy
+        # training thread took 19 s in the place of 1, for the interpreter lock is fought for at every chunk.
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return hashlib.sha256(content).hexdigest()

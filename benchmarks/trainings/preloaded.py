@@ -19,7 +19,9 @@ BENCHMARKS = Path(__file__).resolve().parents[1]
 SUPPORT = BENCHMARKS.parent / "tests" / "support"
 sys.path[:0] = [str(BENCHMARKS), str(SUPPORT)]
 
+import run_wide  # noqa: E402
 import zygote  # noqa: E402
+from mlflow_server import new_store as new_store  # noqa: E402
 
 from trainings.kills import kill_tree  # noqa: E402
 from trainings.setting import own_environment  # noqa: E402
@@ -27,7 +29,8 @@ from trainings.setting import own_environment  # noqa: E402
 
 @functools.cache
 def start() -> Path:
-    """Start the process that all are forked from; its folder holds the socket and an empty MLflow database."""
+    """Start the process that all are forked from; its folder holds the socket."""
+    run_wide.begin()
     folder = Path(tempfile.mkdtemp(prefix="preloaded-"))
     command = [sys.executable, "-W", "ignore", __file__, str(folder)]
     log = (folder / "log").open("wb")
@@ -53,12 +56,6 @@ def launch(arguments: list[str], *, cwd: Path, way: str, env: dict[str, str]) ->
     """
     zygote.start = start
     return zygote.launch(arguments, cwd=cwd, log=cwd / "log", env=env, patches=[(way,)])
-
-
-def new_store(folder: Path) -> None:
-    """Make an empty MLflow database in an output folder; a server would have its tables already, which take seconds."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(start() / "mlflow.db", folder / "mlflow.db")
 
 
 def _serve(folder: str) -> None:

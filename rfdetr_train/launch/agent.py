@@ -33,11 +33,12 @@ def main() -> None:
 
 
 def _first(error: ChildFailedError) -> tuple[int, ProcessFailure]:
-    """The failure that the others followed: torchrun's times are whole seconds, and a kill comes before its effects."""
+    """The failure that the others followed: a kill, which comes before its effects, if it is not torchrun's own."""
     rank, first = error.get_first_failure()
     for other, failure in error.failures.items():
-        # SIGTERM is torchrun's own, for the ranks that are left.
-        if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM and failure.timestamp <= first.timestamp:
+        # torchrun's times are whole seconds. It sends SIGTERM to the ranks that are left, and SIGKILL 30 s later.
+        at_once = failure.timestamp <= first.timestamp + 1
+        if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM and at_once:
             return other, failure
     return rank, first
 

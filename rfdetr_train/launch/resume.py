@@ -13,7 +13,7 @@ from rfdetr_train.checkpoints.restore import restore
 from rfdetr_train.checkpoints.resumable import Wanted, check_resumable
 from rfdetr_train.checkpoints.select import Restored, newest_good, newest_local, select
 from rfdetr_train.datasets import Prepared
-from rfdetr_train.errors import CheckpointError, ExitCode, ParameterError, RfdetrTrainError
+from rfdetr_train.errors import CheckpointError, ParameterError, RfdetrTrainError
 from rfdetr_train.files import atomic_replace
 from rfdetr_train.launch.run_record import RunRecord
 from rfdetr_train.params import Parameters
@@ -21,7 +21,7 @@ from rfdetr_train.rfdetr_schema import class_name
 from rfdetr_train.storage import Store, open_store
 from rfdetr_train.storage.fetch import fetch_file
 from rfdetr_train.tracking import journal
-from rfdetr_train.tracking.find import Identity, RunState
+from rfdetr_train.tracking.find import Identity, RunState, would_repeat
 
 AUTO = "auto"
 _RUN = re.compile(r"runs:/([0-9A-Za-z]+)/?")
@@ -193,15 +193,11 @@ def _names_a_path(resume: str | None) -> bool:
 
 
 def _refuse_to_repeat(record: RunRecord, parameters: Parameters) -> None:
-    if record.state not in (RunState.DIVERGED, RunState.OUT_OF_MEMORY):
-        return
-    same_settings = not record.differences(parameters.as_sent())
-    if record.state == RunState.DIVERGED or same_settings:
-        code = ExitCode.DIVERGED if record.state == RunState.DIVERGED else ExitCode.OUT_OF_MEMORY
+    if would_repeat(record.state, same_settings=not record.differences(parameters.as_sent())):
         raise RfdetrTrainError(
             f"output_dir: {parameters.output_dir} holds run {record.run_id}, which ended: {record.state}. With the "
             "same parameters and data it would again. Change them (lr, or batch_size), and choose another output_dir.",
-            code,
+            record.state.exit_code,
         )
 
 

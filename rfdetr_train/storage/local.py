@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rfdetr_train.errors import DatasetError
-from rfdetr_train.files import atomic_replace, atomic_write_bytes, temporary_sibling
+from rfdetr_train.files import atomic_replace, atomic_write_bytes, digest, temporary_sibling
 from rfdetr_train.storage.keys import check_key
 from rfdetr_train.storage.store import Conflict, Listing, ObjectInfo, too_large
 from rfdetr_train.storage.uri import Location
@@ -182,8 +182,7 @@ def _link(source: str, temporary: Path) -> bool:
 def _digest(path: str) -> str | None:
     """Return the version of a file, None where there is none."""
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest(Path(path))
     except FileNotFoundError:
         return None
 

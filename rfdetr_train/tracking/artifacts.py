@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rfdetr_train.errors import InfrastructureError
-from rfdetr_train.files import temporary_sibling
+from rfdetr_train.files import digest, temporary_sibling
 from rfdetr_train.storage import Conflict, ObjectInfo, Store, TransientError, check_key, open_store, retrying
 from rfdetr_train.storage.store import Listing, too_large
 from rfdetr_train.tracking.run import CHECKPOINTS
@@ -137,7 +137,7 @@ class ProxiedStore:
         """See ``Store.fetch``."""
         with temporary_sibling(destination) as temporary, tempfile.TemporaryDirectory(dir=destination.parent) as folder:
             self._download(key, Path(folder)).replace(temporary)
-            found = _digest(temporary) if version else ""
+            found = digest(temporary) if version else ""
             if found != version:
                 raise self._conflict(key, found, version)
             temporary.replace(destination)
@@ -176,11 +176,6 @@ class ProxiedStore:
 
     def _conflict(self, key: str, found: str | None, expected: str | None) -> Conflict:
         return Conflict(f"{self.uri}/{key} was written by somebody else: it has version {found}, not {expected}.")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

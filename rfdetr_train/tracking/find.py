@@ -44,6 +44,11 @@ class RunState(StrEnum):
         """MLflow's own word for it."""
         return {"running": "RUNNING", "finished": "FINISHED", "preempted": "KILLED"}.get(self, "FAILED")
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code that leaves this state."""
+        return next((ExitCode(code) for code, state in _STATES.items() if state == self), ExitCode.INFRASTRUCTURE)
+
 
 _STATES: dict[int, RunState] = {
     ExitCode.DONE: RunState.FINISHED,
@@ -51,6 +56,16 @@ _STATES: dict[int, RunState] = {
     ExitCode.OUT_OF_MEMORY: RunState.OUT_OF_MEMORY,
     ExitCode.DIVERGED: RunState.DIVERGED,
 }
+
+
+def would_repeat(state: str, *, same_settings: bool) -> bool:
+    """Whether a training that ended so ends so again.
+
+    Args:
+        state: How it ended, a :class:`RunState`.
+        same_settings: The split of the batch, which decides how much memory it takes, is the same too.
+    """
+    return state == RunState.DIVERGED or (state == RunState.OUT_OF_MEMORY and same_settings)
 
 
 @dataclass(frozen=True)
@@ -183,7 +198,7 @@ def _judged(run: Run, identity: Identity) -> Earlier:
             # The step was lost between the end of its training and its own: the result is there and is taken again.
             return Earlier(run_id, None, None, f"run {run_id} of this KFP run is finished; its result is taken again.")
         return Earlier(None, None, None, f"run {run_id} of this training is finished; this is a new one.")
-    if state == RunState.DIVERGED or (state == RunState.OUT_OF_MEMORY and same_settings):
+    if would_repeat(state, same_settings=same_settings):
         return Earlier(None, run_id, RunState(state), f"run {run_id} with the same parameters ended: {state}.")
     return Earlier(run_id, None, None, f"run {run_id} of this training is continued.")
 

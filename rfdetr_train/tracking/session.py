@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rfdetr_train.errors import ExitCode, RfdetrTrainError
+from rfdetr_train.errors import RfdetrTrainError
 from rfdetr_train.tracking.find import Earlier, Identity, RunState, find_unfinished, refused
 from rfdetr_train.tracking.run import (
     MADE_HERE,
@@ -200,10 +200,11 @@ class Session:
 
 
 def _repeated(earlier: Earlier) -> RfdetrTrainError:
+    assert earlier.state is not None
     out_of_memory = earlier.state == RunState.OUT_OF_MEMORY
     advice = "halve batch_size and double grad_accum_steps" if out_of_memory else "lower lr or use other weights"
     return RfdetrTrainError(
         f"run {earlier.failed} with the same parameters and the same dataset ended: {earlier.state}. It would again: "
         f"{advice}, or start a new run on purpose under another run name, without resume.",
-        ExitCode.OUT_OF_MEMORY if out_of_memory else ExitCode.DIVERGED,
+        earlier.state.exit_code,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rfdetr.training import RFDETRModelModule, build_trainer
 
-from rfdetr_train.checkpoints.load import load
+from rfdetr_train.checkpoints.load import completed_epochs, load
 from rfdetr_train.checkpoints.resume_state import VERSION, ResumeState, read_resume_state
 from rfdetr_train.errors import ExitCode
 from rfdetr_train.params import Parameters
@@ -127,7 +127,7 @@ def _resumed(parameters: Parameters) -> ResumeState | None:
         version=VERSION,
         seed=parameters.seed,
         fingerprint="",
-        epoch=int(loaded["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]),
+        epoch=completed_epochs(loaded) or 0,
         samples=0,
         world_size=1,
         batch_size=1,

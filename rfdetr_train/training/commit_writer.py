@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from rfdetr_train.checkpoints.commit import COMMITS, Commit, FileEntry, digest, link_or_copy, write_commit
+from rfdetr_train.checkpoints.commit import COMMITS, Commit, FileEntry, link_or_copy, write_commit
 from rfdetr_train.checkpoints.files import (
     BEST_EMA,
     BEST_REGULAR,
@@ -23,7 +23,7 @@ from rfdetr_train.checkpoints.files import (
     is_interval_name,
 )
 from rfdetr_train.errors import InfrastructureError
-from rfdetr_train.files import atomic_replace, sync
+from rfdetr_train.files import atomic_replace, digest, sync
 from rfdetr_train.training.snapshot import is_finite
 
 _GROWING = (METRICS, JOURNAL)  # appended to in place, so copied at once; the others are only ever replaced

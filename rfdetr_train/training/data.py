@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from rfdetr.config import ModelConfig, TrainConfig
 from rfdetr.training import RFDETRDataModule
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from rfdetr_train.lifeline import leave_group
 from rfdetr_train.training.effective_batch import MIN_EFFECTIVE_BATCHES
 
 
@@ -136,8 +138,17 @@ class _ResumableLoader(DataLoader[Any]):
         pass
 
 
+def _in_own_group(worker_init_fn: Callable[[int], None] | None, worker: int) -> None:
+    leave_group()
+    if worker_init_fn is not None:
+        worker_init_fn(worker)
+
+
 class ExactDataModule(RFDETRDataModule):
-    """rfdetr's data module with a training loader that continues where a checkpoint was made."""
+    """rfdetr's data module with a training loader that continues where a checkpoint was made.
+
+    The processes of its loaders go on when their rank is told to stop, until it has saved.
+    """
 
     def __init__(self, model_config: ModelConfig, train_config: TrainConfig, start: Position) -> None:
         """Build rfdetr's data module.
@@ -176,4 +187,11 @@ class ExactDataModule(RFDETRDataModule):
             pin_memory=self._pin_memory,
             persistent_workers=self._persistent_workers,
             prefetch_factor=self._prefetch_factor,
+            worker_init_fn=partial(_in_own_group, None),
         )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Build rfdetr's loader."""
+        loader = super().val_dataloader()
+        loader.worker_init_fn = partial(_in_own_group, loader.worker_init_fn)
+        return loader

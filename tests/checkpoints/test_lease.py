@@ -76,7 +76,7 @@ def test_taken_lease_is_noticed_by_its_holder_once(store):
     lost = []
     lease = acquire(store, ttl=0.15, on_lost=lambda: lost.append(1))
     leave(store)
-    assert lease.lost.wait(20)
+    wait_for(lambda: lost)
     for _ in range(2):
         with pytest.raises(LeaseLost, match="another job has taken over"):
             lease.check()

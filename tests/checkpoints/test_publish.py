@@ -5,7 +5,6 @@ import shutil
 import threading
 import time
 
-import pytest
 from commits import Gate, WatchedStore, make_commit, publish_all, publisher
 
 from rfdetr_train.checkpoints.commit import commit_folder
@@ -13,24 +12,7 @@ from rfdetr_train.checkpoints.lease import acquire
 from rfdetr_train.checkpoints.manifest import candidates, object_key, read_manifest
 from rfdetr_train.checkpoints.select import newest_good
 from rfdetr_train.errors import InfrastructureError
-from rfdetr_train.storage import TransientError, open_store
-
-
-@pytest.fixture(params=["local", "s3"])
-def store(request, tmp_path):
-    if request.param == "local":
-        return open_store(str(tmp_path / "store"))
-    return open_store(f"s3://{request.getfixturevalue('s3_bucket')}/run/checkpoints")
-
-
-@pytest.fixture
-def local(tmp_path):
-    return open_store(str(tmp_path / "store"))
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
+from rfdetr_train.storage import TransientError
 
 
 def newest(store):

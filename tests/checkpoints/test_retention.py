@@ -8,19 +8,6 @@ from rfdetr_train.checkpoints.lease import LeaseLost
 from rfdetr_train.checkpoints.manifest import PublishedFile, candidates, object_key, read_manifest
 from rfdetr_train.checkpoints.retention import collect
 from rfdetr_train.checkpoints.select import newest_good
-from rfdetr_train.storage import open_store
-
-
-@pytest.fixture(params=["local", "s3"])
-def store(request, tmp_path):
-    if request.param == "local":
-        return open_store(str(tmp_path / "store"))
-    return open_store(f"s3://{request.getfixturevalue('s3_bucket')}/run/checkpoints")
-
-
-@pytest.fixture
-def local(tmp_path):
-    return open_store(str(tmp_path / "store"))
 
 
 def objects(store):

@@ -98,7 +98,7 @@ def test_hung_step_ends_with_the_stacks_in_bounded_time(new_training):
 
 def test_stopped_rank_of_two_ends_the_training_with_the_stacks_of_the_other_in_bounded_time(new_training):
     training = new_training(epochs=2, grad_accum_steps=1, gpus_per_node=2)
-    patches = [("impatient_watchdog", 2.0, 3, 0), ("wait_for_ranks", 1.0), ("hold_before_step", "FOLDER", 3, 1)]
+    patches = [("impatient_watchdog", 2.0, 3, 0), ("wait_for_ranks", 3.0), ("hold_before_step", "FOLDER", 3, 1)]
     attempt = training.start(*patches).held()
     processes = [attempt.launched.pid, *attempt.launched.descendants()]
     os.kill(attempt.launched.ranks()[1], signal.SIGSTOP)

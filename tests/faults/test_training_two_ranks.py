@@ -68,7 +68,7 @@ def test_sigterm_in_the_train_loop_saves_at_the_next_step_and_ends_as_preempted(
 
 
 def test_training_interrupted_three_times_is_bit_identical_to_an_uninterrupted_one(ends, uninterrupted):
-    assert ends[1]["finished"][0] == ExitCode.DONE
+    assert ends[1]["finished"][0] == ExitCode.DONE, ends[0].attempts[-1].log[-4000:]
     assert_same_result(ends[0], uninterrupted)
 
 

@@ -16,6 +16,7 @@ def run(tmp_path, monkeypatch, worker, processes=1):
     prelude = """
         import os, sys
         from pathlib import Path
+        from rfdetr_train.errors import ExitCode
         from rfdetr_train.training.job import Outcome, read_job, write_outcome
         job = read_job(Path(sys.argv[1]))
     """
@@ -60,6 +61,22 @@ def test_first_failure_of_any_rank_stands(tmp_path, monkeypatch):
     """
     outcome = run(tmp_path, monkeypatch, worker, processes=2)
     assert (outcome.exit_code, outcome.message) == (ExitCode.BAD_PARAMETERS, "bad")
+
+
+def test_killed_rank_is_named_though_its_neighbour_said_first_that_the_connection_broke(tmp_path, monkeypatch):
+    worker = """
+        import time
+        killed = Path(job.outcome_file).with_name("killed")
+        if os.environ["RANK"] == "1":
+            killed.touch()
+            os.kill(os.getpid(), 9)
+        while not killed.exists():
+            time.sleep(0.01)
+        write_outcome(Outcome(ExitCode.INFRASTRUCTURE, "the connection was closed"), Path(job.outcome_file))
+        sys.exit(ExitCode.INFRASTRUCTURE)
+    """
+    outcome = run(tmp_path, monkeypatch, worker, processes=2)
+    assert (outcome.exit_code, outcome.message[:29]) == (ExitCode.INFRASTRUCTURE, "rank 1 was killed by SIGKILL;")
 
 
 def test_worker_that_torchrun_did_not_start_says_so(monkeypatch):

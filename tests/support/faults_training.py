@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import signal
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 import zygote
 from mlflow import MlflowClient
+from mlflow_server import new_store
 from tiny_encoder import MODEL_ARGUMENTS
 
 from rfdetr_train.checkpoints.commit import Commit, list_commits, read_commit, verify_commit
@@ -40,8 +40,7 @@ class Training:
         self.folder = folder
         self.output = folder / "output"
         self.output.mkdir(parents=True)
-        # The tables of a new database take 6 s, which say nothing about a training.
-        shutil.copyfile(zygote.start() / "mlflow.db", self.output / "mlflow.db")
+        new_store(self.output)
         self.parameters = {
             "dataset_dir": str(dataset),
             "output_dir": str(self.output),

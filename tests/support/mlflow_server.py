@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
+import hashlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+
+import run_wide
 
 _METHODS = (b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ")
 
@@ -29,15 +29,19 @@ class Server:
     artifacts: str
 
 
-@functools.cache
 def start(mode: str = "proxied", root: str = "") -> Server:
-    """Start one server for each kind and test process; it takes 10 to 40 s.
+    """Start one server of each kind; it takes 10 to 40 s.
 
     Args:
         mode: ``proxied``: artifacts go through the server; ``direct``: clients go to the artifact root themselves.
-        root: Artifact root, such as ``s3://bucket/mlflow`` (with the AWS_* environment of now); "" for a folder.
+        root: Artifact root, such as ``s3://bucket/mlflow`` (with the AWS_* environment of now), for this test process
+            alone; "" for a folder, and for all of them.
     """
-    folder = Path(tempfile.mkdtemp(prefix="mlflow-server-"))
+    name = f"mlflow-{mode}-{hashlib.sha256(root.encode()).hexdigest()[:8]}-{os.getpid()}" if root else f"mlflow-{mode}"
+    return Server(**run_wide.once(name, functools.partial(_start, mode, root)))
+
+
+def _start(mode: str, root: str, folder: Path) -> dict[str, str]:
     root = root or str(folder / "artifacts")
     where = {
         "proxied": ["--serve-artifacts", "--artifacts-destination", root],
@@ -45,7 +49,7 @@ def start(mode: str = "proxied", root: str = "") -> Server:
     }[mode]
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", *where]
+    command += ["--backend-store-uri", new_store(folder), *where]
     # Its job consumers are three more processes that no test needs.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     environment.pop("MLFLOW_TRACKING_URI", None)
@@ -54,16 +58,9 @@ def start(mode: str = "proxied", root: str = "") -> Server:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, start_new_session=True, stdout=log, stderr=subprocess.STDOUT
         )
-    atexit.register(_end, process, folder)
+    run_wide.end_with_run(process.pid)
     wait_until_healthy(f"http://127.0.0.1:{port}", process, folder / "server.log")
-    return Server(f"http://127.0.0.1:{port}", root)
-
-
-def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    shutil.rmtree(folder, ignore_errors=True)
+    return {"uri": f"http://127.0.0.1:{port}", "artifacts": root}
 
 
 def wait_until_healthy(uri: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
@@ -75,21 +72,18 @@ def wait_until_healthy(uri: str, process: subprocess.Popen[bytes], log: Path, se
     raise RuntimeError(f"the MLflow server did not start:\n{log.read_text()[-2000:]}")
 
 
-@functools.cache
-def _empty_store() -> Path:
-    from mlflow import MlflowClient
-
-    folder = Path(tempfile.mkdtemp(prefix="mlflow-store-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db").search_experiments()
-    return folder / "mlflow.db"
-
-
 def new_store(folder: Path) -> str:
     """Make an empty MLflow database, ``mlflow.db`` of a folder, by a copy: making its tables takes MLflow seconds."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(_empty_store(), folder / "mlflow.db")
+    shutil.copyfile(run_wide.once("mlflow-store", _empty_store), folder / "mlflow.db")
     return f"sqlite:///{folder}/mlflow.db"
+
+
+def _empty_store(folder: Path) -> str:
+    from mlflow import MlflowClient
+
+    MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return f"{folder}/mlflow.db"
 
 
 def free_port() -> int:

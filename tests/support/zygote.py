@@ -7,9 +7,7 @@ are those of a real run; what is skipped is ``exec`` and ``import``.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
 import importlib
 import json
 import os
@@ -17,11 +15,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+
+import run_wide
+from mlflow_server import new_store
 
 QUIET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # What launcher, agent and rank import while they run, found by comparing their sys.modules with the zygote's.
@@ -110,21 +110,24 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-@functools.cache
 def start() -> Path:
-    """Start the zygote of this test process.
+    """Start the zygote of all test processes.
 
     Returns:
-        Its folder: the socket, and ``mlflow.db``, a database of MLflow with its tables and nothing in them.
+        Its folder, which holds the socket.
     """
-    folder = Path(tempfile.mkdtemp(prefix="zygote-"))
+    return Path(run_wide.once("zygote", _start))
+
+
+def _start(folder: Path) -> str:
     environment = {**os.environ, **QUIET, "PYTHONPATH": f"{Path(__file__).parent}"}
-    process = subprocess.Popen([sys.executable, __file__, folder], env=environment, stdout=subprocess.PIPE)
-    atexit.register(process.kill)
+    command = [sys.executable, __file__, folder]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True)
+    run_wide.end_with_run(process.pid)
     assert process.stdout is not None
     if process.stdout.readline() != b"ready\n":
         raise RuntimeError("the zygote did not start")
-    return folder
+    return str(folder)
 
 
 def launch(
@@ -179,7 +182,7 @@ def _serve(folder: str) -> None:
         importlib.import_module(module)
     from mlflow import MlflowClient
 
-    MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db").search_experiments()
+    MlflowClient(tracking_uri=new_store(Path(folder))).search_experiments()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{folder}/socket")
@@ -261,19 +264,24 @@ class ForkedAgent:
         os.kill(self.pid, number)
 
 
+class ForkedRank(subprocess.Popen):
+    """A ``subprocess.Popen`` whose process goes on as a rank: torchrun starts, watches and ends it as its own."""
+
+    def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *others) -> None:
+        self._child_created = True
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.setsid()
+            os.environ.update(env)
+            _run(lambda: _rank(args[-1]))
+
+
 def _agent(command: list[str]) -> None:
-    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 
     from rfdetr_train.launch import agent, torchrun
 
-    original = run.config_from_args
-
-    def forked(args: object) -> tuple:
-        config, _, _ = original(args)
-        config.start_method = "fork"
-        return config, _rank, (command[-1],)
-
-    run.config_from_args = forked
+    subprocess_handler.Popen = ForkedRank
     sys.argv = command[command.index(torchrun.AGENT) :]
     agent.main()
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from rfdetr.training import RFDETRModelModule
-from torch.multiprocessing.spawn import ProcessContext
+from torch.distributed.elastic.multiprocessing.api import SubprocessContext
 
 from rfdetr_train.launch import attempt
 from rfdetr_train.training import data, disk, worker
@@ -194,6 +194,6 @@ def wait_for_mlflow(seconds: float) -> None:
 
 
 def wait_for_ranks(seconds: float) -> None:
-    """Let the agent wait so long for the other ranks, before and after it tells them to end; torch waits 30 s."""
-    join = ProcessContext.join
-    ProcessContext.join = lambda self, timeout=None, grace_period=seconds: join(self, timeout, grace_period)
+    """Let the agent wait so long for the other ranks after it told them to end; torch waits 30 s."""
+    close = SubprocessContext.close
+    SubprocessContext.close = lambda self, death_sig=None, timeout=None: close(self, death_sig, seconds)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
@@ -106,7 +107,7 @@ def test_turn_of_a_dead_process_is_passed_over(client, tmp_path, caplog):
 def test_mover_that_was_held_up_too_long_moves_nothing(client, monkeypatch):
     version = registered(client, trained(client))
     times = iter([0.0, registry.ABANDONED_AFTER])
-    monkeypatch.setattr(registry.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(registry, "time", SimpleNamespace(monotonic=lambda: next(times)))
     with pytest.raises(InfrastructureError, match="took too long"):
         move_alias(client, DETECTOR, "champion", version, expected=None)
     assert champion(client) is None

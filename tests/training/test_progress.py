@@ -22,7 +22,7 @@ class Loss:
 def clock(monkeypatch):
     """A clock that the test moves."""
     now = SimpleNamespace(seconds=1000.0)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now.seconds)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     Loss.reads = 0
     return now
 

@@ -219,8 +219,10 @@ def test_model_of_a_checkpoint_is_described(trained):
     assert (info.model_name, info.classes, info.epoch) == ("RFDETRNano", ["circle", "square"], 3)
 
 
-def test_sigterm_ends_the_training_as_preempted(make_parameters, shapes, tmp_path):
-    parameters = make_parameters(output_dir=str(tmp_path / "output"), epochs=1000)
+def test_sigterm_to_a_training_with_loader_processes_saves_the_step_and_ends_it_as_preempted(
+    make_parameters, shapes, tmp_path
+):
+    parameters = make_parameters(output_dir=str(tmp_path / "output"), epochs=1000, num_workers=2)
     flags = [f"--{name}={value}" for name, value in parameters.as_sent().items() if name != "extra_train_args"]
     flags.append(f"--extra_train_args={json.dumps(parameters.extra_train_args)}")
     code = (
@@ -238,4 +240,6 @@ def test_sigterm_ends_the_training_as_preempted(make_parameters, shapes, tmp_pat
     assert run.info.status == "KILLED"
     assert "SIGTERM" in run.data.tags["rfdetr.failure"]
     assert completed_epochs(load(tmp_path / "output" / LATEST, parameter="test")) >= 1
-    assert "Traceback" not in (tmp_path / "log").read_text()
+    log = (tmp_path / "log").read_text()
+    assert "the training was stopped after step" in log
+    assert "Traceback" not in log
