@@ -5,9 +5,11 @@
 Each transfer is a process of its own: it moves one file between a disk and S3 and compares its SHA-256 with the wanted
 one. MLflow's way is ``log_artifact`` and ``download_artifacts`` of a run whose artifacts lie directly in S3; boto3's is
 ``upload_file`` and ``download_file`` with the defaults. Shown are the medians of interleaved repeats, without the
-start of the process and the imports: rate, CPU seconds of the client, growth of the memory, and how many times ours is
-as fast. Two servers: Ceph's gateway, where its packages are installed, which needs the same cores as its client, and a
-stand-in that waits instead of working, so that only the use of connections counts.
+start of the process and the imports: rate, CPU seconds of the client, growth of the memory, CPU seconds of everything
+else on the machine in that time, and how many times ours is as fast. Two servers: Ceph's gateway, where its packages
+are installed, which needs the same cores as its client, and a stand-in that waits instead of working, so that only the
+use of connections counts. What Ceph needs itself bounds every client beside it: the ratio in brackets is what one that
+needs no CPU at all would reach.
 Goals: 1.5 times either peer, and memory growth of at most 128 MB.
 """
 
@@ -27,23 +29,28 @@ ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 3
 GOAL = 1.5
 GOAL_MB = 128
+CORES = os.cpu_count() or 1
 FIRST_BYTE, RATE = 0.030, 10e6  # of the stand-in: seconds, bytes per second on each connection
 BUCKET = "bench"
 # What runs in the child: imports and clients first, then the measured part. argv: file, run id, digest.
 FRAME = """
-import hashlib, re, sys, tempfile, time
+import hashlib, os, re, sys, tempfile, time
 from pathlib import Path
 source, run, wanted = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 {setup}
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+def busy():
+    user, nice, system, _, _, *others = map(int, Path("/proc/stat").read_text().split(None, 9)[1:9])
+    return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK")
 Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
 with tempfile.TemporaryDirectory(dir=source.parent) as folder:
-    before, cpu, started = peak(), time.process_time(), time.perf_counter()
+    before, all_cpu, cpu, started = peak(), busy(), time.process_time(), time.perf_counter()
     path = {call}
     with open(path, "rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == wanted, "the file is damaged"
-    print(time.perf_counter() - started, time.process_time() - cpu, peak() - before)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    print(seconds, cpu, peak() - before, busy() - all_cpu - cpu)
 """
 MLFLOW = """
 import boto3, mlflow
@@ -72,11 +79,11 @@ CASES = {
 
 
 def measure(case: tuple[str, str], source: Path, run: str, wanted: str) -> tuple[float, ...]:
-    """Seconds, CPU seconds, and growth of the memory in MB, of one transfer."""
+    """Of one transfer: seconds, CPU seconds, growth of the memory in MB, CPU seconds of all other processes."""
     setup, call = CASES[case]
     command = [sys.executable, "-W", "ignore", "-c", FRAME.format(setup=setup, call=call), str(source), run, wanted]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    return tuple(float(number) for number in done.stdout.split()[-3:])
+    return tuple(float(number) for number in done.stdout.split()[-4:])
 
 
 def make_run(folder: Path) -> str:
@@ -96,11 +103,16 @@ def compare(server: str, source: Path, wanted: str) -> None:
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     run = make_run(source.parent)
     runs = [{case: measure(case, source, run, wanted) for case in CASES} for _ in range(REPEATS)]
-    medians = {case: [statistics.median(r[case][i] for r in runs) for i in range(3)] for case in CASES}
+    medians = {case: [statistics.median(r[case][i] for r in runs) for i in range(4)] for case in CASES}
     size = source.stat().st_size / 1e6
-    for (what, who), (seconds, cpu, memory) in medians.items():
-        ratio = f"{seconds / medians[what, 'ours'][0]:8.2f}" if who != "ours" else ""
-        print(f"{server:10}{what:10}{who:8}{size / seconds:8.0f}{cpu:8.2f}{memory:8.0f}{ratio}", flush=True)
+    for (what, who), (seconds, cpu, memory, others) in medians.items():
+        ours = medians[what, "ours"]
+        ratio = f"{seconds / ours[0]:8.2f}" if who != "ours" else ""
+        if ratio and server == "radosgw":
+            # The cores that all other processes need together, whatever the client does.
+            ratio += f" ({seconds / (ours[3] / CORES):.2f})"
+        row = f"{size / seconds:8.0f}{cpu:8.2f}{memory:8.0f}{others:8.2f}{ratio}"
+        print(f"{server:10}{what:10}{who:8}{row}", flush=True)
 
 
 def use(endpoint: str) -> None:
@@ -119,11 +131,11 @@ def use(endpoint: str) -> None:
 def main() -> None:
     """Run against both servers."""
     megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 480
-    print(f"machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"machine: {platform.machine()}, {CORES} cores, Python {platform.python_version()}")
     print(f"mlflow {version('mlflow')}, boto3 {version('boto3')}, obstore {version('obstore')}")
     print(f"file: {megabytes} MB of random bytes; {REPEATS} repeats, median; goals: ratio {GOAL}, {GOAL_MB} MB")
     print(f"stand-in: first byte after {FIRST_BYTE * 1000:.0f} ms, {RATE / 1e6:.0f} MB/s on each connection")
-    print(f"{'server':10}{'':10}{'':8}{'MB/s':>8}{'CPU s':>8}{'+MB':>8}{'ours is':>8}")
+    print(f"{'server':10}{'':10}{'':8}{'MB/s':>8}{'CPU s':>8}{'+MB':>8}{'others':>8}{'ours is':>8}")
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "checkpoint.pth"
         with source.open("wb") as file:
