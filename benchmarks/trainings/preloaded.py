@@ -19,9 +19,9 @@ BENCHMARKS = Path(__file__).resolve().parents[1]
 SUPPORT = BENCHMARKS.parent / "tests" / "support"
 sys.path[:0] = [str(BENCHMARKS), str(SUPPORT)]
 
+import mlflow_server  # noqa: E402
 import run_wide  # noqa: E402
 import zygote  # noqa: E402
-from mlflow_server import new_store as new_store  # noqa: E402
 
 from trainings.kills import kill_tree  # noqa: E402
 from trainings.setting import own_environment  # noqa: E402
@@ -56,6 +56,12 @@ def launch(arguments: list[str], *, cwd: Path, way: str, env: dict[str, str]) ->
     """
     zygote.start = start
     return zygote.launch(arguments, cwd=cwd, log=cwd / "log", env=env, patches=[(way,)])
+
+
+def new_store(folder: Path) -> None:
+    """Make an empty MLflow database in an output folder, and have the process to fork from ready by then."""
+    start()
+    mlflow_server.new_store(folder)
 
 
 def _serve(folder: str) -> None:

@@ -190,7 +190,7 @@ class Attempt:
             return  # the run belongs to the job that has taken it
         state = RunState.of(exit_code)
         self._record(state)
-        self.session.finish(state.status, state, failure=message)
+        self.session.finish(state, failure=message)
 
     def _record(self, state: RunState) -> None:
         identity = self.identity

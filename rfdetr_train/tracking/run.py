@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rfdetr_train.tracking.server import SERVER_VARIABLE, connect, reachable, tracking_uri, without_credentials
+from rfdetr_train.tracking.server import SERVER_VARIABLE, connect, reachable, without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,11 +46,6 @@ class TrackedRun:
         """MLflow's own client for the server of the run."""
         return connect(self.tracking_uri)
 
-    def log_params(self, values: Mapping[str, Any]) -> None:
-        """Log parameters; a server that is away costs a warning."""
-        with _tolerated("the parameters"):
-            write_params(self.client, self.run_id, values)
-
     def set_tags(self, values: Mapping[str, str]) -> None:
         """Set tags; a server that is away costs a warning."""
         with _tolerated("the tags"):
@@ -81,16 +76,6 @@ class TrackedRun:
     def artifact_uri(self, name: str, folder: str = CHECKPOINTS) -> str:
         """The address by which other steps name an artifact of this run."""
         return f"runs:/{self.run_id}/{folder}/{name}"
-
-    def finish(self, status: str) -> None:
-        """End the run if it is ours; a server that is away costs a warning.
-
-        Args:
-            status: ``FINISHED``, ``FAILED`` or ``KILLED``.
-        """
-        if self.owned:
-            with _tolerated("the end of the run"):
-                self.client.set_terminated(self.run_id, status)
 
 
 def write_params(client: MlflowClient, run_id: str, values: Mapping[str, Any]) -> None:
@@ -149,29 +134,6 @@ def _tolerated(what: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         _log.warning("MLflow did not take %s: %s", what, without_credentials(str(error)))
-
-
-def open_run(*, experiment: str, name: str | None, output_dir: Path) -> TrackedRun:
-    """Adopt the run of the environment (``MLFLOW_RUN_ID``, as KFP injects it) or make a new one.
-
-    A training, which may continue an earlier run and outlives an outage of the server, opens a ``Session`` instead.
-
-    Args:
-        experiment: Name of the experiment; made when it does not exist.
-        name: Name of a new run; None lets MLflow choose.
-        output_dir: Where the local database lies when no tracking server is named.
-
-    Raises:
-        InfrastructureError: When the tracking server does not answer.
-    """
-    uri = tracking_uri(output_dir)
-    with reachable(uri):
-        client = connect(uri)
-        injected = os.environ.get(RUN_VARIABLE)
-        if injected:
-            return TrackedRun(client.get_run(injected).info.run_id, uri, owned=False)
-        run = client.create_run(experiment_id(client, experiment), run_name=name)
-        return TrackedRun(run.info.run_id, uri, owned=True)
 
 
 def download(uri: str, destination: Path) -> Path:

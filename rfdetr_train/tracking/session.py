@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,6 @@ class Session:
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         continue_run: str = "",
-        on_open: Callable[[TrackedRun], None] | None = None,
     ) -> None:
         """Prepare; nothing is asked yet.
 
@@ -52,12 +51,11 @@ class Session:
             params: To log once, when the run is open.
             tags: To set once, when the run is open.
             continue_run: Id of a run that the user named (``resume=runs:/<id>``), to be continued whatever it is.
-            on_open: Called with the run once it is open, from a background thread.
         """
         self.run: TrackedRun | None = None
         self._identity = identity
         self._uri = tracking_uri(output_dir)
-        self._params, self._tags, self._on_open = params, tags, on_open
+        self._params, self._tags = params, tags
         self._continue_run = continue_run
         self._token = uuid.uuid4().hex
         self._look = self._unattended = False
@@ -96,12 +94,11 @@ class Session:
             without_credentials(self._uri),
         )
 
-    def finish(self, status: str, state: str, *, failure: str = "", seconds: float = 30.0) -> bool:
+    def finish(self, state: RunState, *, failure: str = "", seconds: float = 30.0) -> bool:
         """Say how the training ended, and end the run if it is ours.
 
         Args:
-            status: ``FINISHED``, ``FAILED`` or ``KILLED``.
-            state: A :class:`RunState`.
+            state: How.
             failure: The message of the error that ended it.
             seconds: How long this may take.
 
@@ -117,7 +114,7 @@ class Session:
         def end() -> None:
             write_tags(run.client, run.run_id, tags)
             if run.owned:
-                run.client.set_terminated(run.run_id, status)
+                run.client.set_terminated(run.run_id, state.status)
 
         return within(seconds, f"the end of the run ({state})", end)
 
@@ -140,11 +137,7 @@ class Session:
     def _opened(self, run: TrackedRun) -> None:
         self.run = run
         _log.info("MLflow run %s in %s", run.run_id, without_credentials(run.tracking_uri))
-        try:
-            if self._on_open is not None:
-                self._on_open(run)
-        finally:
-            self._settled.set()
+        self._settled.set()
 
     def _give_up(self, error: BaseException) -> None:
         self._settled.set()

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from itertools import pairwise
 
@@ -105,19 +104,17 @@ def test_mlflow_away_at_the_start_costs_nothing_and_everything_is_sent_once_late
     wire, client, session, journal, sender, caplog
 ):
     wire.down()
-    there = threading.Event()
-    senders = []
-    made = session(on_open=lambda run: (senders.append(sender(run)), there.set()))
+    made = session()
     made.start(0.2, require=False)
     assert made.run is None
     assert "does not answer; the training goes on without it" in caplog.text
     train(journal, 1, 2, 3)
 
     wire.up()
-    assert there.wait(30)
+    until(lambda: made.run is not None)
     train(journal, 4)
 
-    assert flushed(senders[0]) == 0
+    assert flushed(sender(made.run)) == 0
     assert history(client, made.run) == expected(1, 2, 3, 4)
     assert history(client, made.run, "val/mAP_50") == [(e, 1000 + e, e / 10) for e in (1, 2, 3, 4)]
     found = client.search_runs([client.get_run(made.run.run_id).info.experiment_id])
@@ -180,7 +177,7 @@ def test_mlflow_away_at_the_end_ends_in_bounded_time_and_the_next_start_sends_th
     train(journal, 2, 3)
     before = time.monotonic()
     assert flushed(sending, seconds=0.5) == 2
-    assert made.finish("FINISHED", RunState.FINISHED, seconds=2) is False
+    assert made.finish(RunState.FINISHED, seconds=2) is False
     assert time.monotonic() - before < 5
     assert "MLflow did not take the end of the run (finished)" in caplog.text
     sending.close()
@@ -190,7 +187,7 @@ def test_mlflow_away_at_the_end_ends_in_bounded_time_and_the_next_start_sends_th
     again.start(60, require=True)
     assert again.run.run_id == made.run.run_id
     assert flushed(sender(again.run)) == 0
-    assert again.finish("FINISHED", RunState.FINISHED)
+    assert again.finish(RunState.FINISHED)
     assert history(client, made.run) == expected(1, 2, 3)
     assert client.get_run(made.run.run_id).info.status == "FINISHED"
 
@@ -270,7 +267,7 @@ def test_injected_run_is_adopted_and_never_ended(wire, client, session, journal,
         train(journal, epoch)
         assert flushed(sending) == 0
         sending.close()
-        assert made.finish("FAILED", RunState.FAILED)
+        assert made.finish(RunState.FAILED)
         assert (made.run.run_id, client.get_run(injected).info.status) == (injected, "RUNNING")
     assert history(client, made.run) == expected(1, 2)
 

@@ -13,7 +13,7 @@ from rfdetr_train.params import parse
 from rfdetr_train.tracking.find import RunState, identify
 from rfdetr_train.tracking.journal import append
 from rfdetr_train.tracking.registry import move_alias, protected_keys
-from rfdetr_train.tracking.run import download, is_finished, open_run
+from rfdetr_train.tracking.run import download, is_finished
 from rfdetr_train.tracking.sender import Sender
 from rfdetr_train.tracking.server import without_credentials
 from rfdetr_train.tracking.session import Session
@@ -58,15 +58,14 @@ def test_no_secret_appears_when_a_training_is_tracked(secrets, tmp_path, monkeyp
     assert sender.flush(time.monotonic() + 1) == 1
     made.run.set_tags({"a": "b"})
     assert made.run.log_summary("goodput.json", b"{}", {}) is False
-    assert made.finish("FAILED", RunState.FAILED, failure="x") is False
+    assert made.finish(RunState.FAILED, failure="x") is False
     errors = error_of(lambda: session(tmp_path).start(0.5, require=True))
     errors += error_of(lambda: is_finished(made.run.tracking_uri, made.run.run_id))
-    errors += error_of(lambda: open_run(experiment="e", name=None, output_dir=tmp_path))
     errors += error_of(lambda: download(made.run.artifact_uri("x"), tmp_path))
     errors += error_of(lambda: move_alias(made.run.client, "m", "champion", "1", expected=None))
     assert protected_keys(made.run.client, made.run.run_id) is None
     wire.up()
-    assert made.finish("FAILED", RunState.FAILED, failure=f"could not sign with {CANARY}-2 at http://u:{CANARY}@host")
+    assert made.finish(RunState.FAILED, failure=f"could not sign with {CANARY}-2 at http://u:{CANARY}@host")
     sender.close()
     wire.down()
 

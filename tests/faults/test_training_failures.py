@@ -24,6 +24,8 @@ def test_disk_full_as_by_rlimit_fsize_keeps_the_last_commit_and_says_so(new_trai
     assert (code, training.newest().step) == (ExitCode.INFRASTRUCTURE, 4)
     assert f"output_dir: the checkpoint of step 6 could not be written to {training.output}" in log
     assert "The one before it is whole. Make room or name another output_dir, and start the same run again." in log
+    assert training.run() == ExitCode.DONE
+    assert "commit 2" in training.attempts[-1].log  # of step 4; room was made
 
 
 def test_disk_too_small_as_simulated_is_told_before_the_training_starts(new_training):

@@ -22,7 +22,7 @@ def client(tmp_path):
 def session(tmp_path, client):
     """Makes sessions of one training."""
 
-    def make(kfp_run_id="kfp-1", on_open=None, continue_run="", **changes):
+    def make(kfp_run_id="kfp-1", continue_run="", **changes):
         values = parse({"dataset_dir": "d", "run": "n", "experiment": "e", **changes}).as_sent()
         return Session(
             identify(values, fingerprint="f" * 64, kfp_run_id=kfp_run_id),
@@ -30,7 +30,6 @@ def session(tmp_path, client):
             params=values,
             tags={"rfdetr.dataset_uri": "s3://user:hunter2-canary@bucket/data"},
             continue_run=continue_run,
-            on_open=on_open,
         )
 
     return make
@@ -41,10 +40,8 @@ def runs(client):
 
 
 def test_new_run_has_its_identity_its_parameters_and_no_password(session, client):
-    opened = []
-    made = session(on_open=opened.append)
+    made = session()
     made.start(WAIT, require=True)
-    assert opened == [made.run]
     stored = client.get_run(made.run.run_id)
     assert (stored.info.run_name, stored.info.status, stored.data.params["epochs"]) == ("n", "RUNNING", "100")
     tags = stored.data.tags
@@ -57,7 +54,7 @@ def test_new_run_has_its_identity_its_parameters_and_no_password(session, client
 def test_restart_continues_the_same_run_and_more_epochs_are_noted(session, client, kfp_run_id):
     first = session(kfp_run_id)
     first.start(WAIT, require=True)
-    assert first.finish("KILLED", RunState.PREEMPTED, failure="spot node reclaimed")
+    assert first.finish(RunState.PREEMPTED, failure="spot node reclaimed")
     left = client.get_run(first.run.run_id)
     assert (left.info.status, left.data.tags["rfdetr.state"]) == ("KILLED", "preempted")
     assert left.data.tags["rfdetr.failure"] == "spot node reclaimed"
@@ -69,7 +66,7 @@ def test_restart_continues_the_same_run_and_more_epochs_are_noted(session, clien
     assert (stored.info.status, stored.data.tags["rfdetr.state"]) == ("RUNNING", "running")
     assert (stored.data.params["epochs"], stored.data.tags["rfdetr.changed.epochs"]) == ("100", "200")
 
-    assert second.finish("FINISHED", RunState.FINISHED)
+    assert second.finish(RunState.FINISHED)
     assert is_finished(second.run.tracking_uri, second.run.run_id)
     third = session(kfp_run_id)
     third.start(WAIT, require=True)
@@ -83,7 +80,7 @@ def test_injected_run_is_adopted_whatever_it_is_and_not_ended(session, client, m
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
     adopted = session()
     adopted.start(WAIT, require=True)
-    assert adopted.finish("FINISHED", RunState.FINISHED)
+    assert adopted.finish(RunState.FINISHED)
     stored = client.get_run(injected)
     assert (adopted.run.run_id, adopted.run.owned) == (injected, False)
     assert (stored.info.status, stored.data.tags["rfdetr.state"]) == ("FAILED", "finished")
@@ -114,7 +111,7 @@ def test_without_looking_a_new_run_is_made_beside_an_unfinished_one(session, cli
 def test_failure_that_would_repeat_itself_is_refused_with_its_own_exit_code(session, client, state, code, advice):
     first = session()
     first.start(WAIT, require=True)
-    first.finish(state.status, state)
+    first.finish(state)
     with pytest.raises(RfdetrTrainError, match=rf"run {first.run.run_id} .* ended: {state}.*{advice}") as caught:
         session().start(WAIT, require=True)
     assert caught.value.exit_code == code
@@ -128,14 +125,14 @@ def test_unknown_injected_run_is_refused_at_once(session, monkeypatch):
 
 
 def test_end_of_a_run_that_was_never_opened_is_said_to_be_unknown(session):
-    assert session().finish("FAILED", RunState.FAILED) is False
+    assert session().finish(RunState.FAILED) is False
 
 
 def test_retry_in_an_injected_run_that_diverged_is_refused(session, client, monkeypatch):
     monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run(client.create_experiment("of KFP")).info.run_id)
     first = session()
     first.start(WAIT, require=True)
-    first.finish("FAILED", RunState.DIVERGED)
+    first.finish(RunState.DIVERGED)
     with pytest.raises(
         RfdetrTrainError, match="with the same parameters and the same dataset ended: diverged"
     ) as caught:
