@@ -95,6 +95,11 @@ def hold_in_staging(folder: str) -> None:
     _before(attempt, "stage", lambda *_: _hold(folder))
 
 
+def hold_before_the_lease(folder: str) -> None:
+    """Hold the launcher when it has made the MLflow run, and not written down which."""
+    _before(attempt.Publication, "connect", lambda *_: _hold(folder))
+
+
 def hold_in_start_up(folder: str) -> None:
     """Hold the ranks before their first batch."""
     _before(data.ExactDataModule, "train_dataloader", lambda *_: _hold(folder))
@@ -148,13 +153,13 @@ def impatient_watchdog(seconds: float, step: int, rank: int) -> None:
 
 
 def log_commits(folder: str) -> None:
-    """Note of each commit when it was written, in seconds of the monotonic clock, and its optimizer step."""
+    """Note of each commit when it was decided on, in seconds of the monotonic clock, and its optimizer step."""
 
-    def note(_: Any, moment: Any, __: Any) -> None:
+    def note(_: Any, __: Any, moment: Any) -> None:
         with Path(folder, "commits").open("a") as file:
             file.write(f"{time.monotonic()} {moment.step}\n")
 
-    _before(CommitWriter, "_commit", note)
+    _before(StepBoundary, "_take", note)
 
 
 def small_disk(megabytes: int) -> None:
@@ -166,7 +171,9 @@ def small_disk(megabytes: int) -> None:
 def limit_file_size(step: int, megabytes: int) -> None:
     """From an optimizer step on let every write beyond a size fail, as it does on a full disk."""
 
-    def limit(_: Any, trainer: Any, *__: Any) -> None:
+    def limit(self: StepBoundary, trainer: Any, *__: Any) -> None:
+        while self._writer is not None and self._writer.busy:
+            time.sleep(0.01)  # or a slow disk decides which commits there are
         if trainer.global_step == step:
             resource.setrlimit(resource.RLIMIT_FSIZE, (megabytes << 20, resource.RLIM_INFINITY))
 

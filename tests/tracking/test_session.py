@@ -8,7 +8,7 @@ from rfdetr_train.errors import ExitCode, InfrastructureError, RfdetrTrainError
 from rfdetr_train.params import parse
 from rfdetr_train.tracking.find import RunState, identify
 from rfdetr_train.tracking.run import is_finished
-from rfdetr_train.tracking.session import Session
+from rfdetr_train.tracking.session import TOKEN, Session
 
 WAIT = 60
 
@@ -48,6 +48,21 @@ def test_new_run_has_its_identity_its_parameters_and_no_password(session, client
     assert (tags["rfdetr.kfp_run_id"], tags["rfdetr.dataset_fingerprint"]) == ("kfp-1", "f" * 64)
     assert (tags["rfdetr.state"], tags["rfdetr.dataset_uri"]) == ("running", "s3://bucket/data")
     assert len(tags["rfdetr.parameters_digest"]) == 64
+
+
+def test_run_of_a_launcher_that_was_killed_before_it_noted_the_id_is_not_made_again(session, client):
+    ids = []
+    for changes in ({}, {}, {"lr": 0.5}, {}):
+        made = session("", **changes)
+        made.start(WAIT, require=False)
+        ids.append(made.run.run_id)
+        if len(ids) == 2:
+            made.finish(RunState.FINISHED)
+            afresh = session("")
+            afresh.start(WAIT, require=False)
+            assert afresh.run.run_id != ids[0]
+    assert ids[0] == ids[1]
+    assert len({ids[1], ids[2], ids[3]}) == 3
 
 
 @pytest.mark.parametrize("kfp_run_id", ["kfp-1", ""])
@@ -95,9 +110,10 @@ def test_run_that_the_user_named_is_continued(session, client):
     assert (named.run.run_id, named.run.owned, len(runs(client))) == (first.run.run_id, True, 1)
 
 
-def test_without_looking_a_new_run_is_made_beside_an_unfinished_one(session, client):
+def test_without_looking_a_new_run_is_made_in_another_folder_beside_an_unfinished_one(session, client, tmp_path):
     for _ in range(2):
         session().start(WAIT, require=False)
+        (tmp_path / TOKEN).unlink()  # as it is in another folder
     assert len(runs(client)) == 2
 
 

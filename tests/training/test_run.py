@@ -34,7 +34,7 @@ def test_exactly_the_five_checkpoint_files_are_written(trained):
     assert sorted(path.name for path in result.output_dir.glob("*.pth")) == sorted(FIVE)
     assert not [path.name for path in result.output_dir.iterdir() if path.suffix in (".ckpt", ".tmp")]
     hidden = {path.name for path in result.output_dir.iterdir() if path.name.startswith(".")}
-    assert hidden == {".commits", ".progress.json", ".run.json"}
+    assert hidden == {".commits", ".mlflow-session", ".progress.json", ".run.json"}
 
 
 @pytest.mark.parametrize("name", FIVE)
