@@ -11,6 +11,7 @@ from kfp import dsl, local
 from mlflow import MlflowClient
 
 from rfdetr_pipelines.components.training.train_rfdetr import train_rfdetr
+from rfdetr_train.checkpoints.commit import list_commits
 from rfdetr_train.launch.torchrun import AGENT, WORKER
 from rfdetr_train.params import parse
 
@@ -34,7 +35,7 @@ def descendants(pid):
 def kill_the_ranks_after_a_commit(output, killed, done):
     """Send SIGKILL to every training process of this test, once."""
     while not done.wait(0.05):
-        if any(output.glob(".commits/*/commit.json")):
+        if list_commits(output):
             commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in descendants(os.getpid())}
             killed += [pid for pid, command in commands.items() if WORKER in command and AGENT not in command]
             for pid in killed:
