@@ -141,9 +141,7 @@ class Wire:
     def _ask(self, near: socket.socket, far: socket.socket, asked: bytearray) -> None:
         with contextlib.suppress(OSError):
             while data := near.recv(65536):
-                asked[:] = (
-                    data if data.startswith((b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ")) else asked + data
-                )
+                asked[:] = data if data.startswith(_METHODS) else asked + data
                 far.sendall(data)
         self._cut(near, far)
 

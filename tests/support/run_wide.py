@@ -30,7 +30,7 @@ def once(name: str, make: Callable[[Path], Any]) -> Any:
     with FileLock(f"{folder}.lock"):
         answer = folder / "answer.json"
         if not answer.exists():
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)  # there when another test process failed to make it
             answer.write_text(json.dumps(make(folder)))
         return json.loads(answer.read_text())
 
