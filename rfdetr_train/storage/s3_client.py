@@ -35,7 +35,7 @@ class Limits(NamedTuple):
 
     part_bytes: int = 5 << 20
     parts: int = 20
-    range_bytes: int = 16 << 20
+    range_bytes: int = 8 << 20
     ranges: int = 24
     silence: float = 60.0
     retries: int = 8
