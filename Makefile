@@ -1,5 +1,5 @@
 # Every verb makes the environment that it needs: .venv, from the hash-pinned lock files.
-.PHONY: help demo test test-integration lint format compile locks bench bench-faults images clean
+.PHONY: help demo test test-integration lint format compile locks bench bench-peers bench-data bench-faults images clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -49,6 +49,16 @@ bench: $(READY) ## run the benchmarks, ours and the peer side by side
 	$(BIN)/python benchmarks/restart.py
 	$(BIN)/python benchmarks/transfer.py
 
+bench-peers: $(READY) ## install what the dataset benchmarks compare with into .venv-peers
+	$(PYTHON) -m venv .venv-peers
+	$(BIN)/uv pip install --quiet --python .venv-peers/bin/python --require-hashes -r benchmarks/peers/requirements.lock
+	realpath $(BIN)/../lib/python3*/site-packages > "$$(echo .venv-peers/lib/python3*/site-packages)/torch-of-venv.pth"
+
+bench-data: $(READY) ## run the dataset benchmarks; SCALE=20k or 118k (as COCO)
+	for name in coco_to_yolo yolo_to_coco detection inspection bytes_moved; do \
+		$(BIN)/python benchmarks/datasets/$$name.py $(if $(SCALE),--scale $(SCALE)) || exit; done
+	$(BIN)/python benchmarks/staging.py
+
 bench-faults: $(READY) ## kill trainings at random moments, KILLS=50 times, and count wrong results
 	$(BIN)/python benchmarks/faults.py $(or $(KILLS),50) $(or $(SEED),0)
 
@@ -58,7 +68,7 @@ images: $(READY) ## build the cpu and the gpu image with podman or docker; BUILD
 	$(ENGINE) build $(BUILD_ARGS) --build-arg IMAGE=gpu -f images/Dockerfile -t "$$($(call IMAGE_NAME,GPU_IMAGE))" .
 
 clean: ## remove the environment and what the demo made
-	rm -rf .venv .demo
+	rm -rf .venv .venv-peers .demo
 
 $(READY): pyproject.toml requirements.lock requirements-build.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -141,7 +141,8 @@ def _post(key: str, query: dict[str, str]) -> bytes:
 
 def _list(bucket: str, query: dict[str, str]) -> bytes:
     items = "".join(
-        f"<Contents><Key>{key.partition('/')[2]}</Key><Size>{len(_content(key))}</Size><ETag>x</ETag>"
+        f"<Contents><Key>{key.partition('/')[2]}</Key><Size>{len(_content(key))}</Size>"
+        f"<ETag>&quot;{_tag(_content(key))}&quot;</ETag>"
         "<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
         for key in sorted(_objects)
         if key.startswith(f"{bucket}/{query.get('prefix', '')}")

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import yaml
 
+from rfdetr_train.datasets.kinds import KINDS
 from rfdetr_train.params import (
     RUN_PARAMETERS,
     TRAINING_PARAMETERS,
@@ -25,7 +26,12 @@ from rfdetr_train.rfdetr_schema import block_of
 
 # What a user should know beyond the description; the behaviour is that of rfdetr 1.11.2.
 DETAILS = {
-    "dataset_dir": "A folder, `file:///folder` or `s3://bucket/prefix`. `rfdetr-train detect` says what is there.",
+    "dataset_dir": "A folder, a .zip or .tar(.gz, .zst) archive, or `s3://bucket/prefix` of either. `rfdetr-train "
+    "detect` says what is there; [datasets.md](datasets.md) what is understood.",
+    "dataset_task": "Only where the report says that the task is ambiguous. A detector is trained on boxes in any "
+    "case; `obb` is refused.",
+    "on_data_error": "Which findings are errors, and what `drop` leaves out: "
+    "[datasets.md](datasets.md#what-findings-do).",
     "output_dir": "Relative to where the training runs. A folder that holds the checkpoints of another run, or of a "
     "finished one, is refused.",
     "epochs": "A train split of fewer than 5 effective batches is repeated until an epoch has 5; the log says so.",
@@ -75,7 +81,7 @@ other change makes it another training, for which `output_dir` has to be another
 }
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- generated: parameters -->", "<!-- end of generated -->"
+BEGIN, END = "<!-- generated: {} -->", "<!-- end of generated -->"
 
 
 def parameter_table(names: tuple[str, ...]) -> str:
@@ -89,14 +95,25 @@ def parameter_table(names: tuple[str, ...]) -> str:
 
 def readme() -> str:
     """The README with its parameter tables up to date."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    tables = (
+    return _filled(
+        ROOT / "README.md",
+        "parameters",
         f"\n**RF-DETR's training parameters**\n\n{parameter_table(TRAINING_PARAMETERS)}\n\n"
-        f"**Parameters of the run**\n\n{parameter_table(RUN_PARAMETERS)}\n"
+        f"**Parameters of the run**\n\n{parameter_table(RUN_PARAMETERS)}\n",
     )
-    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
+
+
+def datasets_page() -> str:
+    """The page on datasets with its table of findings up to date."""
+    rows = [f"| `{code}` | {kind.severity} | {kind.message} | {kind.fix} |" for code, kind in KINDS.items()]
+    table = "\n".join(["| code | severity | what | what to do, or what is done |", "|---|---|---|---|", *rows])
+    return _filled(ROOT / "docs" / "datasets.md", "findings", f"\n{table}\n")
+
+
+def _filled(path: Path, name: str, content: str) -> str:
+    """A page with new content between its marks."""
+    before, rest = path.read_text(encoding="utf-8").split(BEGIN.format(name))
+    return f"{before}{BEGIN.format(name)}\n{content}\n{END}{rest.split(END, 1)[1]}"
 
 
 def parameters_page() -> str:
@@ -142,6 +159,7 @@ def generated() -> dict[Path, str]:
     return {
         ROOT / "README.md": readme(),
         ROOT / "docs" / "parameters.md": parameters_page(),
+        ROOT / "docs" / "datasets.md": datasets_page(),
         **{folder / "README.md": component_readme(folder) for folder in folders},
     }
 

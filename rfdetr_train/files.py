@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import mmap
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# The ioctl of Linux that lets a file share the blocks of another one, on btrfs, xfs and the like.
+_FICLONE = 0x40049409
+
+TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}(\..*)?")
 
 
 @contextmanager
@@ -21,14 +29,32 @@ def temporary_sibling(destination: Path) -> Iterator[Path]:
         destination: The path that the file will have in the end.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    # 200 bytes of a name of at most 255 leave room for what is added.
-    stem = destination.stem.encode()[:200].decode(errors="ignore")
-    temporary = destination.with_name(f".{stem}.{secrets.token_hex(4)}{destination.suffix[:32]}")
+    temporary = Path(temporary_name(str(destination)))
     try:
         yield temporary
     finally:
         # Also after success: a rename onto a hard link of the same file leaves the old name behind.
         temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: str) -> str:
+    """Make up a free name beside a path; ``TEMPORARY`` knows it again."""
+    folder, slash, name = path.rpartition("/")
+    stem, dot, suffix = name.rpartition(".")
+    if not stem:
+        stem, dot, suffix = name, "", ""
+    # 200 bytes of a name of at most 255 leave room for what is added.
+    short = stem.encode()[:200].decode(errors="ignore")
+    return f"{folder}{slash}.{short}.{secrets.token_hex(4)}{dot}{suffix[:31]}"
+
+
+def copy_file(source: str | os.PathLike[str], destination: Path) -> None:
+    """Copy the content of a file; where the disk can, both share it until one of them is written to."""
+    with Path(source).open("rb") as original, destination.open("wb") as copy:
+        try:
+            fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
+        except OSError:
+            shutil.copyfile(source, destination)
 
 
 @contextmanager

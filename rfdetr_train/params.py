@@ -111,6 +111,18 @@ class Parameters(BaseModel):
     eval_split: Literal["test", "valid"] = _run(
         "test", "Split that the final evaluation scores; valid is the split that chose the checkpoint."
     )
+    dataset_format: Literal["", "coco", "yolo"] = _run(
+        "", "Format of the dataset where its files cannot tell: coco or yolo."
+    )
+    dataset_task: Literal["", "detect", "segment", "pose", "obb"] = _run(
+        "", "What the labels were made for, where their rows cannot tell: detect, segment, pose or obb."
+    )
+    on_data_error: Literal["fail", "warn", "drop"] = _run(
+        "fail", "Errors in the dataset: fail stops before training, warn goes on, drop leaves out what is wrong."
+    )
+    on_data_warning: Literal["fail", "warn", "drop"] = _run(
+        "warn", "Warnings about the dataset: the same choice as on_data_error."
+    )
     seed: Integer = _run(0, "Seed of the initial weights, the data order and the augmentations.", ge=0, le=2**32 - 1)
     num_workers: Integer = _run(2, "Data loading processes of each training process.", ge=0)
     experiment: str = _run("rfdetr", "MLflow experiment.", min_length=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -38,43 +38,86 @@ def resolve_parameters(values: Mapping[str, Any], report: str) -> Parameters:
     return parameters
 
 
-def detect_dataset(dataset_dir: str, eval_split: str, *, markdown: str, json_report: str) -> DatasetReport:
-    """Name the format of a dataset, check it, and write the report as Markdown and as JSON.
+class DataOptions(NamedTuple):
+    """How a dataset is read: the parameters of the run that say so, as they were given.
+
+    Attributes:
+        format: Its format where the files cannot tell; "" otherwise.
+        task: What its labels were made for, where their rows cannot tell; "" otherwise.
+        on_error: What errors do.
+        on_warning: What warnings do.
+    """
+
+    format: str
+    task: str
+    on_error: str
+    on_warning: str
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> DataOptions:
+        """Return the options of a run."""
+        return cls(
+            parameters.dataset_format, parameters.dataset_task, parameters.on_data_error, parameters.on_data_warning
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments for ``inspect`` and ``convert``.
+
+        Raises:
+            ParameterError: An action is none of fail, warn and drop.
+        """
+        from rfdetr_train.datasets.findings import Policy
+
+        return {"format": self.format, "task": self.task, "policy": Policy.parse(self.on_error, self.on_warning)}
+
+
+def detect_dataset(
+    dataset_dir: str, eval_split: str, options: DataOptions, *, markdown: str, json_report: str
+) -> DatasetReport:
+    """Name the format of a dataset, check its annotations, and write the report as Markdown and as JSON.
 
     Args:
-        dataset_dir: Folder or URI.
+        dataset_dir: Folder, archive or URI.
         eval_split: Split that the evaluation will need.
+        options: How the dataset is read.
         markdown: Path of the Markdown file.
         json_report: Path of the JSON file.
     """
-    from rfdetr_train.datasets import detect
+    from rfdetr_train.datasets import inspect
 
     with status.step("detect_dataset"):
-        found = detect(dataset_dir, required_splits=("train", "valid", eval_split))
+        reading = options.arguments()
+        splits = ("train", "valid", eval_split)
+        # The images are checked by the conversion, which needs their headers anyway.
+        found = inspect(dataset_dir, required_splits=splits, images=False, **reading)
         found.write_markdown(markdown)
         found.write_json(json_report)
         print(found.to_text())
-        found.raise_for_errors()
+        found.raise_for_errors(reading["policy"])
     return found
 
 
-def convert_dataset(dataset_dir: str, fingerprint: str, prepared: str) -> None:
+def convert_dataset(dataset_dir: str, prepared: str, options: DataOptions, *, fingerprint: str, markdown: str) -> None:
     """Write COCO annotations and the manifest of a dataset; images stay where they are.
 
     Args:
-        dataset_dir: Folder or URI.
-        fingerprint: What the dataset was when it was checked; "" to take it as it is.
+        dataset_dir: Folder, archive or URI.
         prepared: Folder to write.
+        options: How the dataset is read.
+        fingerprint: What the dataset was when it was checked; "" to take it as it is.
+        markdown: Path of the report on the images.
     """
     from rfdetr_train.datasets import convert
+    from rfdetr_train.datasets.report import conversion_to_markdown
     from rfdetr_train.errors import DatasetError
 
     with status.step("convert_dataset"):
-        made = convert(dataset_dir, prepared, target="coco", images="reference")
-        if fingerprint and made.fingerprint != fingerprint:
+        made = convert(dataset_dir, prepared, target="coco", images="reference", **options.arguments())
+        atomic_write_text(markdown, conversion_to_markdown(made))
+        if fingerprint and made.source_fingerprint != fingerprint:
             raise DatasetError(
                 f"dataset_dir: {dataset_dir} changed while the pipeline ran: fingerprint {fingerprint} when it was "
-                f"checked, {made.fingerprint} now. Start the run again when nothing writes to it."
+                f"checked, {made.source_fingerprint} now. Start the run again when nothing writes to it."
             )
 
 

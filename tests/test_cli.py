@@ -82,11 +82,11 @@ def test_convert_goes_both_ways(shapes, tmp_path):
 @pytest.mark.parametrize(
     ("break_it", "code"),
     [
-        (lambda coco: coco["annotations"][0].pop("area"), "missing-area"),
+        (lambda coco: coco["annotations"][0].update(category_id=99), "unknown-category"),
         (lambda coco: coco["images"][0].update(file_name="gone.jpg"), "missing-image"),
         (lambda coco: coco["annotations"].clear(), "empty-split"),
     ],
-    ids=["area", "image", "boxes"],
+    ids=["category", "image", "boxes"],
 )
 def test_training_does_not_start_on_bad_data_and_leaves_nothing(shapes, tmp_path, monkeypatch, break_it, code):
     monkeypatch.chdir(tmp_path)

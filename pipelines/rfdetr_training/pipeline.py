@@ -101,6 +101,10 @@ def rfdetr_training(
     model: str = "medium",
     pretrain_weights: str = "",
     eval_split: str = "test",
+    dataset_format: str = "",
+    dataset_task: str = "",
+    on_data_error: str = "fail",
+    on_data_warning: str = "warn",
     seed: int = 0,
     num_workers: int = 2,
     experiment: str = "rfdetr",
@@ -146,6 +150,10 @@ def rfdetr_training(
         pretrain_weights: Starting weights: "" for the official ones, "none" for random initialisation, or a path
             or URI.
         eval_split: Split that the final evaluation scores; valid is the split that chose the checkpoint.
+        dataset_format: Format of the dataset where its files cannot tell: coco or yolo.
+        dataset_task: What the labels were made for, where their rows cannot tell: detect, segment, pose or obb.
+        on_data_error: Errors in the dataset: fail stops before training, warn goes on, drop leaves out what is wrong.
+        on_data_warning: Warnings about the dataset: the same choice as on_data_error.
         seed: Seed of the initial weights, the data order and the augmentations.
         num_workers: Data loading processes of each training process.
         experiment: MLflow experiment.
@@ -166,10 +174,20 @@ def rfdetr_training(
     _connect(final)
     with dsl.ExitHandler(final, name="run"):
         resolved = resolve_parameters(**values).set_caching_options(False)
-        detected = detect_dataset(dataset_dir=dataset_dir, eval_split=eval_split).after(resolved)
-        # What lies behind a URI is not in KFP's cache key; the fingerprint is, so only the conversion may be cached.
+        reading = {
+            "dataset_dir": dataset_dir,
+            "dataset_format": dataset_format,
+            "dataset_task": dataset_task,
+            "on_data_error": on_data_error,
+            "on_data_warning": on_data_warning,
+        }
+        detected = detect_dataset(**reading, eval_split=eval_split).after(resolved)
+        # What lies behind a URI is not in KFP's cache key. The fingerprint is, and the revision: objects that were
+        # written anew have other content tags, on which staging insists. So only the conversion may be cached.
         detected.set_caching_options(False)
-        converted = convert_dataset(dataset_dir=dataset_dir, fingerprint=detected.outputs["fingerprint"])
+        converted = convert_dataset(
+            **reading, fingerprint=detected.outputs["fingerprint"], revision=detected.outputs["revision"]
+        )
         converted.set_caching_options(True)
         # A branch for another launcher goes beside this task; it returns the same two strings.
         trained = train_rfdetr(

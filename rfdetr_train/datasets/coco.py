@@ -1,37 +1,53 @@
-"""COCO annotation files, and the two layouts in which they lie: Roboflow's and the standard one."""
+"""COCO annotation files: their entries, their parser, and the rule by which categories become classes."""
 
 from __future__ import annotations
 
-import posixpath
+import json
+import math
 import re
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any
 
 import msgspec
 
-from rfdetr_train.datasets.model import canonical_split
+from rfdetr_train.datasets.findings import Findings
 from rfdetr_train.errors import DatasetError
 
 ANNOTATIONS_NAME = "_annotations.coco.json"
-_ROBOFLOW = re.compile(r"^(train|valid|val|test)/_annotations\.coco\.json$")
-# Beside captions_*, person_keypoints_*, image_info_*, which are other tasks.
-_STANDARD = re.compile(r"^annotations/instances_((train|validation|valid|val|test)(?:[^a-z/][^/]*)?)\.json$")
+MAX_BYTES = 4 << 30
+"""Twice the largest public annotation file we know of, and what a machine of 8 GB can still parse."""
+# Python's parser takes seven times the size of a file.
+_MAX_BYTES_WITH_NAN = 512 << 20
 # Values that a COCO export uses to say "this category has no parent"; the same as in rfdetr.datasets.coco.
 _NO_PARENT = {"", "none", "null", None}
+Id = int | str | Annotated[float, msgspec.Meta(multiple_of=1)]
+"""A whole number; strings, and decimals like 1.0, are read too, and reported."""
+_MARK = b"\xef\xbb\xbf"
+
+
+class Bbox(msgspec.Struct, array_like=True, gc=False):
+    """A box of four numbers, or fewer, or more; a struct and no list, of which the collector would track 850,000."""
+
+    x: float = math.nan
+    y: float = math.nan
+    w: float = math.nan
+    h: float = math.nan
+    more: Any = None
 
 
 class CocoCategory(msgspec.Struct, frozen=True):
     """An entry of ``categories``."""
 
-    id: int
+    id: Id
     name: str
     supercategory: str | None = "none"
+    keypoints: Any = None
 
 
 class CocoImage(msgspec.Struct, gc=False):
     """An entry of ``images``; sizes in pixels, None where the file does not say."""
 
-    id: int
+    id: Id
     file_name: str
     width: float | None = None
     height: float | None = None
@@ -40,12 +56,18 @@ class CocoImage(msgspec.Struct, gc=False):
 class CocoAnnotation(msgspec.Struct, gc=False):
     """An entry of ``annotations``; segmentation and keypoints are skipped unparsed."""
 
-    id: int
-    image_id: int
-    category_id: int
-    bbox: list[float] | None = None
+    id: Id | None = None
+    image_id: Id | None = None
+    category_id: Id | None = None
+    bbox: Bbox | None = None
     area: float | None = None
-    iscrowd: int | bool | None = 0
+    iscrowd: float | bool | None = None
+
+
+class CocoPolygons(CocoAnnotation, gc=False):
+    """An entry of ``annotations`` whose segmentation is kept as the bytes of the file."""
+
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class CocoFile(msgspec.Struct):
@@ -53,80 +75,86 @@ class CocoFile(msgspec.Struct):
 
     images: list[CocoImage]
     categories: list[CocoCategory]
-    annotations: list[CocoAnnotation] = []
+    annotations: Sequence[CocoAnnotation] = ()
 
 
-class CocoPlace(NamedTuple):
-    """Where a split lies.
+class _WithPolygons(CocoFile):
+    """The same with segmentations."""
 
-    Attributes:
-        name: Canonical name of the split.
-        source_name: Its name in the dataset.
-        annotations: Key of the annotation file.
-        image_roots: Keys of the folders in which its images may lie, the usual one first.
-    """
-
-    name: str
-    source_name: str
-    annotations: str
-    image_roots: tuple[str, ...]
+    annotations: Sequence[CocoPolygons] = ()
 
 
-def find_roboflow_places(keys: Collection[str]) -> list[CocoPlace]:
-    """Find ``<split>/_annotations.coco.json``."""
-    matches = [match for key in keys if (match := _ROBOFLOW.match(key))]
-    return [CocoPlace(canonical_split(match[1]), match[1], match[0], (match[1],)) for match in matches]
-
-
-def find_standard_places(keys: Collection[str]) -> list[CocoPlace]:
-    """Find ``annotations/instances_<name>.json``, where the name begins with that of a split."""
-    matches = [match for key in keys if (match := _STANDARD.match(key))]
-    return [
-        CocoPlace(canonical_split(match[2]), match[1], match[0], (match[1], f"images/{match[1]}", "images", ""))
-        for match in matches
-    ]
-
-
-def choose_image_root(place: CocoPlace, file_names: Sequence[str], keys: Collection[str]) -> str:
-    """Return the folder in which most of the images lie, the usual one where that does not decide."""
-    if len(place.image_roots) == 1:
-        return place.image_roots[0]
-
-    def hits(root: str) -> int:
-        return sum(posixpath.join(root, name) in keys for name in file_names)
-
-    return max(place.image_roots, key=hits)
-
-
-def parse_coco(data: bytes, where: str) -> CocoFile:
+def parse_coco(data: bytes, where: str, findings: Findings, *, polygons: bool = False) -> CocoFile:
     """Parse an annotation file.
+
+    Args:
+        data: The file.
+        where: Its key, for messages.
+        findings: Where to report a byte order mark and NaN.
+        polygons: Whether to keep segmentations, as ``CocoPolygons``.
 
     Raises:
         DatasetError: It is no JSON, or a field is missing or of the wrong type.
     """
+    if data.startswith(_MARK):
+        findings.add("byte-order-mark", where)
+        data = data[len(_MARK) :]
+    kind = _WithPolygons if polygons else CocoFile
     try:
-        return msgspec.json.decode(data, type=CocoFile)
+        return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
-        place = re.sub(r" - at `\$?\.?(.*)`$", r" at \1", str(error)).replace("`", "'")
-        hint = " Write ids as whole numbers without quotes." if "`int`" in str(error) else ""
-        raise DatasetError(
-            f"{where} is not a COCO annotation file: {place}.{hint} Export it again or correct it."
-        ) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise DatasetError(
-            f"{where} cannot be read as JSON: {error}. It may be cut off, or hold NaN, which JSON does not have; "
-            "export it again."
-        ) from None
+        raise _wrong_type(error, where) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if len(data) > _MAX_BYTES_WITH_NAN or not re.search(rb"\b(NaN|Infinity)\b", data):
+            raise _no_json(error, where) from None
+    findings.add("nan-in-json", where)
+    return _parse_with_nan(data, where, kind)
 
 
-def training_categories(categories: Sequence[CocoCategory], annotated: Collection[int]) -> list[CocoCategory]:
+def _parse_with_nan(data: bytes, where: str, kind: type[CocoFile]) -> CocoFile:
+    """Parse what is JSON but for NaN and Infinity, with Python's parser: ten times as slow and hungry."""
+    try:
+        values = json.loads(data)
+        if kind is _WithPolygons:
+            _encode_segmentations(values)
+        return msgspec.convert(values, type=kind)
+    except msgspec.ValidationError as error:
+        raise _wrong_type(error, where) from None
+    except (ValueError, RecursionError) as error:
+        raise _no_json(error, where) from None
+
+
+def _no_json(error: Exception, where: str) -> DatasetError:
+    """Build the error of a file that cannot be parsed."""
+    return DatasetError(
+        f"{where} cannot be read as JSON: {error}. It may be cut off, or hold NaN, which JSON does not have; "
+        "export it again."
+    )
+
+
+def _encode_segmentations(values: Any) -> None:
+    """Turn segmentations back into bytes, wherever the file has what a COCO file has."""
+    annotations = values.get("annotations") if isinstance(values, dict) else None
+    for annotation in annotations if isinstance(annotations, list) else ():
+        if isinstance(annotation, dict):
+            annotation["segmentation"] = msgspec.Raw(json.dumps(annotation.get("segmentation")).encode())
+
+
+def _wrong_type(error: msgspec.ValidationError, where: str) -> DatasetError:
+    """Build the error of a field that is missing or of the wrong type."""
+    place = re.sub(r" - at `\$?\.?(.*)`$", r" at \1", str(error)).replace("`float` that's a multiple of 1.0", "`int`")
+    place = place.replace("`", "'")
+    return DatasetError(f"{where} is not a COCO annotation file: {place}. Export it again or correct it.")
+
+
+def training_categories(categories: Sequence[CocoCategory], annotated: Collection[Id]) -> list[CocoCategory]:
     """Return the categories that become classes, in the order of their labels.
 
     The rule of ``rfdetr.datasets.coco.filter_parent_categories``, on which the labels of the model rest: sorted by
-    id, and without a category that another one names as its supercategory and that has no annotation; all of them
-    where nothing would be left.
+    id as a number, ids that are none last, and without a category that another one names as its supercategory and that
+    has no annotation; all of them where nothing would be left.
     """
-    ordered = sorted(categories, key=lambda category: category.id)
+    ordered = sorted(categories, key=lambda category: _as_number(category.id))
     parents = {
         category.supercategory
         for category in ordered
@@ -136,14 +164,9 @@ def training_categories(categories: Sequence[CocoCategory], annotated: Collectio
     return kept or ordered
 
 
-def box_of(annotation: CocoAnnotation) -> tuple[float, float, float, float] | None:
-    """Return the box of an annotation, None where it has none of four numbers."""
-    if annotation.bbox is None or len(annotation.bbox) != 4:
-        return None
-    x, y, width, height = annotation.bbox
-    return x, y, width, height
-
-
-def labels_by_id(categories: Sequence[CocoCategory]) -> Mapping[int, int]:
-    """Return the label of every category id."""
-    return {category.id: label for label, category in enumerate(categories)}
+def _as_number(id_: Id) -> tuple[bool, int]:
+    """Return what categories are sorted by."""
+    try:
+        return False, int(id_)
+    except (ValueError, OverflowError):
+        return True, 0

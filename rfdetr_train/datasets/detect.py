@@ -1,104 +1,94 @@
-"""Names the format of a dataset and checks it, from listings and annotation files alone."""
+"""Names the format of a dataset and checks it as far as that is quick: in less than a second whatever its size."""
 
 from __future__ import annotations
 
-import posixpath
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
-from rfdetr_train.datasets import coco
-from rfdetr_train.datasets.coco_reader import read_coco
-from rfdetr_train.datasets.data_yaml import NAMES as YOLO_FILES
-from rfdetr_train.datasets.inspect import Findings
-from rfdetr_train.datasets.model import DatasetReport, Format, canonical_split, printable
-from rfdetr_train.datasets.source import Source
-from rfdetr_train.datasets.yolo_reader import read_yolo
-from rfdetr_train.errors import DatasetError
-from rfdetr_train.storage import open_store
+import msgspec
 
-_NEEDS = (
-    "COCO needs train/_annotations.coco.json beside the images (Roboflow layout), or annotations/instances_train*.json "
-    "with the images in train*/ or images/. YOLO needs data.yaml with names, train and val, and images/ beside labels/."
-)
+from rfdetr_train.datasets.checks import check_tables
+from rfdetr_train.datasets.findings import DEFAULT_POLICY, Findings
+from rfdetr_train.datasets.layout import Layout
+from rfdetr_train.datasets.layouts.find import name_layout
+from rfdetr_train.datasets.layouts.tree import Tree
+from rfdetr_train.datasets.model import DatasetReport, Split, canonical_split
+from rfdetr_train.datasets.reading import Dataset, read_dataset, read_tables, report_of
+from rfdetr_train.datasets.thin import Thin, thin
+from rfdetr_train.storage import ObjectInfo, Store, by_folder, open_store
 
 
-def detect(dataset_uri: str, *, required_splits: Sequence[str] = ("train", "valid")) -> DatasetReport:
+def detect(
+    dataset_uri: str,
+    *,
+    required_splits: Sequence[str] = ("train", "valid"),
+    format: str = "",
+    task: str = "",
+) -> DatasetReport:
     """Name the format of a labelled image dataset and check it. No image is opened.
 
     Args:
-        dataset_uri: A folder, ``file:///folder`` or ``s3://bucket/prefix``.
+        dataset_uri: A folder, ``file:///folder``, ``s3://bucket/prefix``, or an archive on either.
         required_splits: Splits whose absence is an error; a split beyond them that is empty is left out.
+        format: coco or yolo, where both are there.
+        task: detect, segment or pose, where the label rows do not tell.
 
     Returns:
-        The report. Errors in the data are findings in it; ``raise_for_errors`` turns them into an exception.
+        The report. A large dataset is read in parts: then ``checked`` is ``sample``, there is no fingerprint, and
+        numbers of boxes are estimates. Errors in the data are findings in it; ``raise_for_errors`` turns them into an
+        exception.
 
     Raises:
         DatasetError: There is nothing, no known format or more than one, or a file cannot be parsed.
-        ParameterError: The location or the name of a split is not valid.
+        ParameterError: The location, the name of a split or an option is not valid.
     """
-    return open_source(dataset_uri, required_splits).report
-
-
-def open_source(dataset_uri: str, required_splits: Sequence[str]) -> Source:
-    """Do what ``detect`` does, and keep what was read."""
     required = [canonical_split(name) for name in required_splits]
     store = open_store(dataset_uri)
-    listing = {found.key: found for found in store.list()}
+    # A server lists sizes with the names; on a disk they cost a call for each file.
+    listing = _listing(store) if store.parallelism > 1 else {}
+    tree = Tree(store, by_folder(listing) if listing else store.folders())
+    layout = name_layout(tree, format=format, task=task)
+    sample = thin(store, tree, layout)
+    if sample is not None:
+        return _report_of_sample(store, sample, layout, listing, required, task)
+    dataset = read_dataset(store, layout, listing or _listing(store), required, task=task)
+    return report_of(dataset, "annotations")
+
+
+def _listing(store: Store) -> dict[str, ObjectInfo]:
+    """Return the objects of a store by key."""
+    return {found.key: found for found in store.list()}
+
+
+def _report_of_sample(
+    store: Store,
+    sample: Thin,
+    layout: Layout,
+    listing: Mapping[str, ObjectInfo],
+    required: Sequence[str],
+    task: str,
+) -> DatasetReport:
+    """Read a sample, and report what it shows of the dataset."""
     findings = Findings()
-    format_name, layout = name_format(listing, store.uri)
-    if format_name == "coco":
-        places = _COCO_LAYOUTS[layout](listing)
-        parsed = read_coco(store, layout, places, listing, required, findings)
-    else:
-        parsed = read_yolo(store, layout, listing, required, findings)
-    report = DatasetReport(
-        uri=store.uri,
-        format=format_name,
-        layout=parsed.layout,
-        classes=[category.name for category in parsed.categories],
-        class_source=parsed.class_source,
-        splits={split.summary.name: split.summary for split in parsed.splits},
-        findings=findings.to_list(),
-        fingerprint=parsed.fingerprint,
+    parsed = read_tables(sample.store, sample.layout, sample.listing, required, findings, task=task)
+    parsed = parsed._replace(complete=False, evidence=(*parsed.evidence, *sample.evidence))
+    check_tables(parsed, findings, DEFAULT_POLICY)
+    if layout.format == "coco":
+        # Most annotations of a sample have their image outside of it.
+        for code in ("unknown-image", "duplicate-box", "unlabelled-images"):
+            findings.forget(code)
+    report = report_of(Dataset(store, listing, layout, parsed, findings, DEFAULT_POLICY), "sample")
+    roots = {place.name: place.image_roots for place in layout.places}
+    splits = {name: _whole(split, sample, roots[name]) for name, split in report.splits.items()}
+    return msgspec.structs.replace(report, splits=splits, revision=report.revision if listing else "")
+
+
+def _whole(split: Split, sample: Thin, roots: Sequence[str]) -> Split:
+    """Return the summary of a split, from that of its sample."""
+    factor = sample.boxes[split.name]
+    return msgspec.structs.replace(
+        split,
+        image_count=sample.images[split.name],
+        box_count=round(split.box_count * factor),
+        boxes_per_class={name: round(count * factor) for name, count in split.boxes_per_class.items()},
+        image_root=roots[0] if len(roots) == 1 else split.image_root,
     )
-    return Source(store, report, parsed.categories, parsed.splits)
-
-
-_COCO_LAYOUTS = {"roboflow": coco.find_roboflow_places, "standard": coco.find_standard_places}
-
-
-def name_format(keys: Collection[str], uri: str) -> tuple[Format, str]:
-    """Name the format, and the layout of a COCO dataset or the data file of a YOLO dataset.
-
-    Raises:
-        DatasetError: None or several are there.
-    """
-    if not keys:
-        raise DatasetError(f"There is nothing at {printable(uri)}: it does not exist or is empty. {_NEEDS}")
-    evidence: list[tuple[Format, str, str]] = []
-    for layout, find in _COCO_LAYOUTS.items():
-        places = find(keys)
-        if places:
-            evidence.append(("coco", layout, f"COCO ({layout} layout: {places[0].annotations})"))
-    yolo = [name for name in YOLO_FILES if name in keys]
-    if yolo:
-        evidence.append(("yolo", yolo[0], f"YOLO ({yolo[0]})"))
-    if not evidence:
-        raise DatasetError(f"{printable(uri)} is no dataset of a known format. {_NEEDS} Found {_found(keys)}.")
-    if len(evidence) > 1:
-        kinds = " and ".join(text for _, _, text in evidence)
-        raise DatasetError(f"{printable(uri)} holds more than one dataset: {kinds}. Keep one, or give each a folder.")
-    return evidence[0][:2]
-
-
-def _found(keys: Collection[str]) -> str:
-    """Say what is there instead."""
-    kinds = Counter(posixpath.splitext(key)[1].lower() or "without extension" for key in keys)
-    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-    top = sorted({key.split("/")[0] + ("/" if "/" in key else "") for key in keys})
-    places = ", ".join(top[:8]) + (", ..." if len(top) > 8 else "")
-    # A zip file often unpacks to a folder in the folder.
-    names = (coco.ANNOTATIONS_NAME, *YOLO_FILES)
-    nested = [key for key in sorted(keys) if posixpath.basename(key) in names or "/annotations/instances_" in key]
-    hint = f"; perhaps you mean the folder of {nested[0]}" if nested else ""
-    return printable(f"{len(keys)} files ({counts}) in {places}{hint}", 600)

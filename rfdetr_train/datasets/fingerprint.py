@@ -1,47 +1,58 @@
-"""A name for the data itself.
+"""Names for the data itself, and for the state of the place where it lies.
 
-Equal for the same data in another folder, with other file times or with comments added to ``data.yaml``. It covers
-what training reads: class names, annotation bytes, label files, and the name and size of every image. On S3 the
-server's content tag of an image is known for free and counts too; on a local disk an image that is replaced by
-another of exactly the same size is not seen, because that would take reading every image. For the same reason a
-dataset has one fingerprint on disk and another one on S3.
+The fingerprint covers what training reads: class names, annotation and label files, and the name and size of every
+image. It is equal for the same data in a folder, in S3 and in an archive, in whatever order they list it, and under
+other names of the folders of the splits. An image that is replaced by another of exactly the same size is not seen,
+because that would take reading every image; on S3 ``revision`` changes with it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
+from rfdetr_train.datasets.table import Category, Table
+from rfdetr_train.datasets.yolo import label_key
 from rfdetr_train.storage import ObjectInfo
 
 
-class Fingerprint:
-    """A running hash of the parts of a dataset."""
+def fingerprint(
+    format: str, categories: Sequence[Category], tables: Mapping[str, Table], listing: Mapping[str, ObjectInfo]
+) -> str:
+    """Return 64 hexadecimal digits that change when, and only when, the data changes.
 
-    def __init__(self, format_name: str, classes: Iterable[str]) -> None:
-        """Start with what is common to all splits."""
-        self._hash = hashlib.sha256()
-        self._add(format_name, *classes)
+    Args:
+        format: coco or yolo.
+        categories: The classes of the model.
+        tables: The splits, read completely.
+        listing: The objects of the dataset.
+    """
+    lines = [format, *(f"{category.id!r} {category.name!r}" for category in categories)]
+    for name, table in tables.items():
+        lines.append(f"split {name}")
+        if not table.relative:
+            lines += [digest.hex() for digest in sorted(table.digests.values())]
+        lines += sorted(_images(table, listing))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
-    def add_split(self, name: str) -> None:
-        """Begin a split."""
-        self._add("split", name)
 
-    def add_image(self, name: str, image: ObjectInfo) -> None:
-        """Add an image by the name that annotations give it."""
-        self._add("image", name, str(image.size), image.etag)
+def revision(listing: Iterable[ObjectInfo]) -> str:
+    """Return 64 hexadecimal digits that change with every write to an object; "" where there are no content tags."""
+    infos = sorted(listing)
+    if not all(info.etag for info in infos):
+        return ""
+    lines = [f"{info.key}\0{info.size}\0{info.etag}" for info in infos]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
-    def add_bytes(self, name: str, data: bytes) -> None:
-        """Add the content of an annotation or label file."""
-        self._add("bytes", name, hashlib.sha256(data).hexdigest())
 
-    def hexdigest(self) -> str:
-        """Return the fingerprint: 64 hexadecimal digits."""
-        return self._hash.hexdigest()
+def _images(table: Table, listing: Mapping[str, ObjectInfo]) -> set[str]:
+    """Return a line for every image that is there: its name, its size, and the digest of its label file.
 
-    def _add(self, *fields: str) -> None:
-        """Hash fields with their lengths, so that no two sequences of fields give the same bytes."""
-        for field in fields:
-            data = field.encode("utf-8", "surrogatepass")
-            self._hash.update(b"%d:" % len(data) + data)
-        self._hash.update(b"\n")
+    A key of a listing has no control characters, which therefore part what is in a line.
+    """
+    lines = set()
+    for name, key in zip(table.images.names, table.images.keys, strict=True):
+        if key:
+            digest = table.digests.get(label_key(key, table.digests), b"") if table.relative else b""
+            lines.add(f"{name}\0{listing[key].size}\0{digest.hex()}")
+    return lines

@@ -1,75 +1,89 @@
-"""Image sizes from the first bytes of the files; no image is decoded."""
+"""Sizes and orientations of images, from a few hundred bytes of each file; no image is decoded."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from rfdetr_train.datasets.inspect import MAX_EXAMPLES
-from rfdetr_train.datasets.model import printable
-from rfdetr_train.datasets.progress import Progress
-from rfdetr_train.errors import DatasetError
-from rfdetr_train.storage import ObjectInfo, Store, map_parallel
+import numpy as np
 
-# Nearly every header is in the first 16 KiB; a large preview or colour profile may come before it.
-_HEAD_SIZES = (16 << 10, 512 << 10)
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "MPO")
+from rfdetr_train.datasets.image_files.header import Header, pixel_limit
+from rfdetr_train.datasets.image_files.read import read_header
+from rfdetr_train.datasets.image_files.source import Source
+from rfdetr_train.datasets.ranges import map_files, window_of
+from rfdetr_train.datasets.table import Flags, Ints
+from rfdetr_train.storage import ObjectInfo, Store
 
-
-class ImageSize(NamedTuple):
-    """Width and height in pixels as RF-DETR decodes the file, which does not apply EXIF orientation."""
-
-    width: int
-    height: int
+_MISSING = Header(state="missing-image")
 
 
-def read_sizes(store: Store, images: Sequence[ObjectInfo], what: str) -> Iterator[ImageSize]:
-    """Yield the size of every image, in order.
+@dataclass
+class Headers:
+    """What the headers of images say, one row each.
+
+    Attributes:
+        kind: JPEG, PNG, BMP, WEBP, TIFF or GIF; "" where the file is none of them or not there.
+        size: (n, 2) width and height in pixels as stored, 0 where they are not known. RF-DETR decodes a file like
+            this, except a TIFF, which Pillow turns.
+        orientation: (n,) 1 to 8, as in EXIF.
+        unusual: (n,) whether the pixels are CMYK or have more than 8 bits a channel.
+        state: "" or the finding that keeps the image from being used: missing-image, unreadable-image,
+            truncated-image or oversized-image.
+    """
+
+    kind: list[str]
+    size: Ints
+    orientation: Ints
+    unusual: Flags
+    state: list[str]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.kind)
+
+    @property
+    def displayed(self) -> Ints:
+        """(n, 2) width and height as the image is shown, with its orientation applied."""
+        return np.where(self.orientation[:, None] >= 5, self.size[:, ::-1], self.size)
+
+
+def read_headers(store: Store, infos: Sequence[ObjectInfo | None], what: str) -> Headers:
+    """Read the header and the last bytes of every image.
 
     Args:
         store: Where the images lie.
-        images: The images.
+        infos: The images; None for one that is not there.
         what: Name of the set, for the log.
 
     Raises:
-        DatasetError: At the end, if there are images whose header cannot be read.
+        ParameterError: ``RFDETR_MAX_IMAGE_PIXELS`` is no number.
+        InfrastructureError: A file cannot be read. A file with a bad content is no error here: see ``Headers.state``.
     """
-    progress = Progress(f"{what}: image headers", len(images))
-    bad: list[str] = []
-    sizes = map_parallel(lambda image: _read_size(store, image), images, store.parallelism)
-    for image, size in zip(images, sizes, strict=True):
-        progress.advance(0)
-        if size is None:
-            bad.append(image.key)
-        else:
-            yield size
-    if bad:
-        examples = ", ".join(printable(key) for key in bad[:MAX_EXAMPLES])
-        raise DatasetError(
-            f"unreadable-image ({len(bad):,}): the header of an image in {store.uri} cannot be read: {examples}. "
-            f"Wanted {', '.join(_FORMATS)}. Save the image again, or remove it and its labels."
-        )
+    window, limit = window_of(store), pixel_limit()
+    there = [info for info in infos if info is not None]
+    found = map_files(
+        store,
+        there,
+        lambda read, info: read_header(Source(read, info.size, window), limit),
+        f"{what}: image headers",
+    )
+    return _columns(_in_place(found, infos))
 
 
-def _read_size(store: Store, image: ObjectInfo) -> ImageSize | None:
-    """Return the size of an image, None where its header cannot be read."""
-    for count in _HEAD_SIZES:
-        size = size_from_header(store.read_head(image.key, count))
-        if size is not None or count >= image.size:
-            return size
-    # TIFF may keep its directory at the end of the file, WebP is only opened whole.
-    return size_from_header(store.read(image.key))
+def _in_place(found: Iterable[Header | None], infos: Sequence[ObjectInfo | None]) -> Iterator[Header]:
+    """Yield a header for every image, also for those that are not there."""
+    headers = iter(found)
+    for info in infos:
+        yield (next(headers) if info is not None else None) or _MISSING
 
 
-def size_from_header(data: bytes) -> ImageSize | None:
-    """Return the size of an image from its first bytes, None where they do not hold it."""
-    # Here, because naming a format must not wait for Pillow.
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            return ImageSize(*image.size)
-    except Exception:
-        # Pillow's parsers raise what they like on cut-off or hostile bytes; each of it means the same here.
-        return None
+def _columns(rows: Iterable[Header]) -> Headers:
+    """Turn rows into columns."""
+    headers = list(rows)
+    return Headers(
+        [header.kind for header in headers],
+        np.array([(header.width, header.height) for header in headers], np.int64).reshape(-1, 2),
+        np.array([header.orientation.value for header in headers], np.int64),
+        np.array([header.unusual for header in headers], bool),
+        [header.state for header in headers],
+    )

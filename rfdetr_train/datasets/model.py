@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from rfdetr_train.datasets.layout import Format, Task
 from rfdetr_train.errors import DatasetError, ParameterError
 from rfdetr_train.files import atomic_write_bytes
 
+if TYPE_CHECKING:
+    from rfdetr_train.datasets.findings import Policy
+
 Severity = Literal["error", "warning", "info"]
-Format = Literal["coco", "yolo"]
+Checked = Literal["sample", "annotations", "images"]
 
 SPLITS = ("train", "valid", "test")
 _ALIASES = {"val": "valid", "validation": "valid"}
@@ -78,27 +82,38 @@ class Split(msgspec.Struct, frozen=True):
 
 
 class DatasetReport(msgspec.Struct, frozen=True):
-    """What ``detect`` found.
+    """What ``detect`` or ``inspect`` found.
 
     Attributes:
         uri: Where the dataset lies.
         format: coco or yolo.
-        layout: ``roboflow`` or ``standard`` for COCO, ``roboflow`` or ``ultralytics`` for YOLO.
+        layout: Who writes it like this, for example roboflow, standard, ultralytics or darknet.
+        task: What the annotations are made for; every one of them has boxes.
         classes: Names in the order of the labels that the model is trained with.
         class_source: Where the names come from.
         splits: By canonical name.
+        evidence: What the format and the task were told from.
+        confidence: 0 to 1; under 0.5 somebody should look.
+        checked: A sample of the annotations, all of them, or the headers of the images too.
         findings: Errors first.
-        fingerprint: SHA-256 that changes when, and only when, the data changes; see ``fingerprint.py``.
+        fingerprint: SHA-256 that changes when, and only when, the data changes; see ``fingerprint.py``. "" where only
+            a sample was read.
+        revision: Changes with every write to the place where the data lies; "" where the store does not tell.
     """
 
     uri: str
     format: Format
     layout: str
+    task: Task
     classes: list[str]
     class_source: str
     splits: dict[str, Split]
+    evidence: list[str]
+    confidence: float
+    checked: Checked
     findings: list[Finding]
     fingerprint: str
+    revision: str
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
@@ -125,13 +140,16 @@ class DatasetReport(msgspec.Struct, frozen=True):
         """Write the report as Markdown."""
         atomic_write_bytes(path, self.to_markdown().encode())
 
-    def raise_for_errors(self) -> None:
-        """Refuse a dataset with errors.
+    def raise_for_errors(self, policy: Policy | None = None) -> None:
+        """Refuse a dataset with findings that a policy refuses; without one, with errors.
 
         Raises:
-            DatasetError: One message with every finding of severity ``error``.
+            DatasetError: One message with every such finding.
         """
+        from rfdetr_train.datasets.findings import DEFAULT_POLICY
         from rfdetr_train.datasets.report import error_message
 
-        if any(finding.severity == "error" for finding in self.findings):
-            raise DatasetError(error_message(self))
+        policy = policy or DEFAULT_POLICY
+        refusing = [finding for finding in self.findings if policy.refuses(finding.code, finding.severity)]
+        if refusing:
+            raise DatasetError(error_message(self, refusing))

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
-from rfdetr_train.datasets.manifest import HERE, place_of, read_manifest
-from rfdetr_train.datasets.model import SPLITS
-from rfdetr_train.datasets.transfer import Transfer, transfer
+from rfdetr_train.datasets.bake import upright
+from rfdetr_train.datasets.manifest import HERE, Prepared, PreparedImage, place_of, read_manifest
+from rfdetr_train.datasets.room import check_room
+from rfdetr_train.datasets.staged import Missing, StagedFolder, put_in_place, staging_to
+from rfdetr_train.datasets.transfer import CORES, transfer
 from rfdetr_train.errors import DatasetError, ParameterError
-from rfdetr_train.files import atomic_write_bytes
-from rfdetr_train.storage import open_store
-
-STAGED_NAME = ".staged.json"
-
-
-class Staged(msgspec.Struct, frozen=True):
-    """The marker of a staged folder.
-
-    Attributes:
-        fingerprint: Of the dataset.
-        complete: False until everything is there.
-    """
-
-    fingerprint: str
-    complete: bool
+from rfdetr_train.storage import Store, Wanted, open_store
 
 
 def stage(prepared_dir: str | Path, destination: str | Path, *, image_splits: Sequence[str] | None = None) -> Path:
     """Make the local folder that training reads: ``<split>/_annotations.coco.json`` beside the images.
 
-    Images on the same disk become hard links, others are copied; from S3 they come 32 at a time. What an earlier,
-    interrupted call brought is kept. A destination with another dataset of ours is cleared first.
+    Images on the same disk become hard links, others are copied, many at a time; an archive is unpacked while it comes.
+    What an earlier, interrupted call brought is kept, where the same size and content tag are wanted still. Of several
+    processes that stage to one folder, one works and the others wait. A destination with another dataset of ours is
+    cleared first.
 
     Args:
         prepared_dir: What ``convert`` wrote, in COCO.
@@ -45,23 +31,63 @@ def stage(prepared_dir: str | Path, destination: str | Path, *, image_splits: Se
         The destination.
 
     Raises:
-        DatasetError: An image is missing or has another size than when the dataset was converted.
-        ParameterError: The prepared dataset is not COCO, or the destination holds something else.
+        DatasetError: An image is missing or is another one than when the dataset was converted.
+        InfrastructureError: The images do not fit on the disk.
+        ParameterError: The prepared dataset is not COCO or has no images, or the destination holds something else.
     """
     prepared_path, folder = Path(prepared_dir), Path(destination)
     prepared = read_manifest(prepared_path)
     if prepared.format != "coco":
         raise ParameterError(f"{prepared_path} is {prepared.format}; training reads COCO. Convert with target coco.")
-    _clear_other(folder, prepared.fingerprint)
-    _mark(folder, prepared.fingerprint, complete=False)
-    for name, split in prepared.splits.items():
-        root = str(prepared_path) if split.image_root == HERE else split.image_root
-        work = [Transfer(image.key, image.size, folder / place_of(split, image), image.etag) for image in split.images]
-        if image_splits is None or name in image_splits:
-            transfer(open_store(root), work, f"{name}: staging", link=True)
-        _stage_annotations(prepared_path, split.annotations, folder)
-    _mark(folder, prepared.fingerprint, complete=True)
+    if prepared.images == "none":
+        raise ParameterError(
+            f"{prepared_path} holds labels without images, and training reads both. Convert with images reference."
+        )
+    with staging_to(folder, prepared.fingerprint) as staged:
+        images = _images(prepared, image_splits)
+        missing = staged.missing({place: image for place, (_, image) in images.items()})
+        batches: dict[str, list[Missing]] = {}
+        for place, image in missing.items():
+            batches.setdefault(images[place][0], []).append(image)
+        _bring(staged, folder, [(_open(root, prepared_path), batch) for root, batch in batches.items()])
+        for split in prepared.splits.values():
+            _stage_annotations(prepared_path, split.annotations, folder)
     return folder
+
+
+def _images(prepared: Prepared, image_splits: Sequence[str] | None) -> dict[str, tuple[str, PreparedImage]]:
+    """Return the wanted images and the roots of their stores, by their places in the folder."""
+    return {
+        place_of(split, image): (split.image_root, image)
+        for name, split in prepared.splits.items()
+        if image_splits is None or name in image_splits
+        for image in split.images
+    }
+
+
+def _open(root: str, prepared_path: Path) -> Store:
+    return open_store(str(prepared_path) if root == HERE else root)
+
+
+def _bring(staged: StagedFolder, folder: Path, batches: Sequence[tuple[Store, list[Missing]]]) -> None:
+    """Bring what is missing; every store is gone through once, for a packed archive can only be read in order."""
+    check_room(folder, batches)
+    with staged.noting() as note:
+        for store, images in batches:
+            _bring_batch(store, images, note)
+
+
+def _bring_batch(store: Store, images: Sequence[Missing], note: Callable[[Missing], None]) -> None:
+    """Bring images of one store, and turn those that need it."""
+    actions = {str(image.wanted.destination): image.action for image in images if image.action}
+
+    def finish(item: Wanted) -> None:
+        action = actions.get(str(item.destination), "")
+        upright(item.destination, action)
+        note(Missing(item, action))
+
+    wanted = [image.wanted for image in images]
+    transfer(store, wanted, "staging", link=True, finish=finish, workers=CORES if actions else 1)
 
 
 def _stage_annotations(prepared_path: Path, annotations: str, folder: Path) -> None:
@@ -70,32 +96,4 @@ def _stage_annotations(prepared_path: Path, annotations: str, folder: Path) -> N
         data = (prepared_path / annotations).read_bytes()
     except FileNotFoundError:
         raise DatasetError(f"{prepared_path / annotations} is missing. Convert the dataset again.") from None
-    atomic_write_bytes(folder / annotations, data)
-
-
-def _clear_other(folder: Path, fingerprint: str) -> None:
-    """Make room: keep what belongs to this dataset, remove what we staged of another one, refuse the rest.
-
-    Without this an image of another dataset with the same name and size would be taken for one of this dataset.
-    """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    marker = _read_marker(folder)
-    if marker is None:
-        raise ParameterError(f"{folder} is not empty and was not staged by us. Name a new or empty folder.")
-    if marker.fingerprint != fingerprint:
-        for name in SPLITS:
-            shutil.rmtree(folder / name, ignore_errors=True)
-
-
-def _read_marker(folder: Path) -> Staged | None:
-    """Return the marker of a folder, None where there is none."""
-    try:
-        return msgspec.json.decode((folder / STAGED_NAME).read_bytes(), type=Staged)
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def _mark(folder: Path, fingerprint: str, *, complete: bool) -> None:
-    """Write the marker."""
-    atomic_write_bytes(folder / STAGED_NAME, msgspec.json.encode(Staged(fingerprint, complete)))
+    put_in_place(folder / annotations, data)

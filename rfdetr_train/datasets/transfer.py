@@ -1,79 +1,70 @@
-"""Brings images to a local folder, many at once, with their sizes checked."""
+"""Brings images to a local folder, many at once, checked against what was listed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+import errno
+import os
+from collections.abc import Callable, Sequence
+from contextlib import closing
 
 from rfdetr_train.datasets.model import printable
 from rfdetr_train.datasets.progress import Progress
-from rfdetr_train.errors import DatasetError
-from rfdetr_train.storage import Conflict, Store, map_parallel
+from rfdetr_train.errors import DatasetError, InfrastructureError
+from rfdetr_train.storage import Conflict, Store, Wanted
+from rfdetr_train.storage.parallel import map_unordered
+
+CORES = os.cpu_count() or 1
+_CHANGED = "The dataset has changed since it was converted: convert it again."
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Transfer(NamedTuple):
-    """One image to bring.
-
-    Attributes:
-        key: Its key in the store.
-        size: Bytes that it must have.
-        destination: Where it goes.
-        etag: Content tag that it must have; "" for any.
-    """
-
-    key: str
-    size: int
-    destination: Path
-    etag: str = ""
-
-
-def transfer(store: Store, work: Sequence[Transfer], what: str, *, link: bool) -> None:
-    """Bring images; one that is there with the right size is left alone.
+def transfer(
+    store: Store,
+    wanted: Sequence[Wanted],
+    what: str,
+    *,
+    link: bool,
+    finish: Callable[[Wanted], None] | None = None,
+    workers: int = CORES,
+) -> None:
+    """Bring images.
 
     Args:
         store: Where they lie.
-        work: The images.
+        wanted: The images.
         what: Name of the set, for the log.
         link: Hard links will do.
+        finish: What is done with each image that was brought.
+        workers: With how many of them at once.
 
     Raises:
-        DatasetError: An image is missing or has another size; what was brought until then stays, each file whole.
+        DatasetError: An image is missing or is another one than the listed; what was brought until then stays.
+        InfrastructureError: The disk is full.
     """
-    progress = Progress(what, len(work))
-    for size in map_parallel(lambda item: _bring(store, item, link), work, store.parallelism):
-        progress.advance(size)
+    progress = Progress(what, len(wanted), sum(item.size for item in wanted))
 
+    def done(item: Wanted) -> int:
+        if finish is not None:
+            finish(item)
+        return item.size
 
-def _bring(store: Store, item: Transfer, link: bool) -> int:
-    """Bring one image and return its size."""
-    if _size(item.destination) == item.size:
-        return 0
+    brought = store.fetch_all(wanted, link=link)
     try:
-        store.fetch(item.key, item.destination, link=link, version=item.etag)
-    except FileNotFoundError:
+        with closing(map_unordered(done, brought, workers if finish else 1)) as sizes:
+            for size in sizes:
+                progress.advance(size)
+    except FileNotFoundError as error:
+        if error.errno is not None:  # a path of this machine, and not an address
+            raise
+        raise DatasetError(f"The image {printable(str(error))} is no longer there. {_CHANGED}") from None
+    except Conflict as error:
         raise DatasetError(
-            f"The image {printable(item.key)} is no longer in {store.uri}. "
-            "The dataset has changed since it was converted: convert it again."
+            f"An image is not the one that was listed: {printable(str(error), 2000)} {_CHANGED}"
         ) from None
-    except Conflict:
-        raise DatasetError(
-            f"The image {printable(item.key)} in {store.uri} is not the one that was listed: its content tag differs. "
-            "The dataset has changed since it was converted: convert it again."
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise InfrastructureError(
+            f"{what}: the disk of {wanted[0].destination.parent} is full. Free some, or name a folder on a larger "
+            "disk; what was brought stays, and the next call goes on."
         ) from None
-    found = _size(item.destination)
-    if found != item.size:
-        item.destination.unlink()
-        raise DatasetError(
-            f"The image {printable(item.key)} in {store.uri} has {found:,} bytes, {item.size:,} wanted. "
-            "The dataset has changed since it was converted: convert it again."
-        )
-    return item.size
-
-
-def _size(path: Path) -> int:
-    """Return the size of a file, -1 where there is none."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return -1

@@ -21,6 +21,7 @@ from rfdetr_train.launch.run_record import RunRecord, read_run_record, write_run
 from rfdetr_train.params import Parameters
 from rfdetr_train.storage import Store
 from rfdetr_train.tracking.artifacts import open_artifacts
+from rfdetr_train.tracking.dataset import TrackedDataset
 from rfdetr_train.tracking.find import Identity, RunState, identify
 from rfdetr_train.tracking.run import is_finished
 from rfdetr_train.tracking.server import tracking_uri
@@ -99,7 +100,7 @@ class Attempt:
             identity,
             output_dir,
             params=_params(parameters, prepared),
-            tags={"rfdetr.dataset_uri": prepared.source},
+            dataset=_tracked(prepared),
             continue_run=continue_run,
         )
         session.start(MLFLOW_SECONDS, require=decided.look)
@@ -215,6 +216,11 @@ def _params(parameters: Parameters, prepared: Prepared) -> dict[str, object]:
         "classes": prepared.classes,
         "dataset_fingerprint": prepared.fingerprint,
     }
+
+
+def _tracked(prepared: Prepared) -> TrackedDataset:
+    counts = {name: len(split.images) for name, split in prepared.splits.items()}
+    return TrackedDataset(prepared.source, prepared.fingerprint, counts)
 
 
 def _and_how_to_go_on(outcome: Outcome, flushed: FlushResult, output_dir: Path) -> str:

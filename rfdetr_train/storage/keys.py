@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from rfdetr_train.errors import DatasetError
 
@@ -29,6 +31,52 @@ def check_key(key: str) -> str:
     return check_length(key)
 
 
+def check_keys(keys: Sequence[str]) -> None:
+    """Check many keys as ``check_key`` does, which would take 2 µs for each.
+
+    Raises:
+        DatasetError: One of them is refused.
+    """
+    if not keys:
+        return
+    # Between slashes, so that every part of every key, and an empty one, shows in the same way.
+    joined = f"/{'/'.join(keys)}/"
+    if not joined.isascii():
+        check_keys([key for key in keys if key.isascii()])
+        for key in keys:
+            if not key.isascii():
+                check_key(key)
+    elif joined.isprintable() and "\\" not in joined and "//" not in joined and not _has_dots(joined):
+        check_length(max(keys, key=len))
+    else:
+        for key in keys:
+            check_key(key)
+
+
+def check_names(folder: str, names: Sequence[str]) -> None:
+    """Check the names of the files of a folder as ``check_keys`` does their keys.
+
+    Raises:
+        DatasetError: One of them, or the folder, is refused.
+    """
+    try:
+        check_keys(names)
+    except DatasetError:
+        check_keys([f"{folder}/{name}" if folder else name for name in names])
+        raise
+    if folder:
+        check_key(f"{folder}/{max(names, key=len)}")
+
+
+def by_folder(keys: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of files by the key of their folder; "" is the root."""
+    folders: defaultdict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        folder, _, name = key.rpartition("/")
+        folders[folder].append(name)
+    return dict(folders)
+
+
 def check_length(key: str) -> str:
     """Return the key, the whole one of an S3 object, if S3 takes it.
 
@@ -44,6 +92,11 @@ def _leaves(key: str) -> bool:
     """Whether a key, read as a path, is something else than a way down."""
     parts = key.split("/")
     return not all(parts) or ".." in parts or "." in parts or "\\" in key
+
+
+def _has_dots(joined: str) -> bool:
+    """Whether one of many keys between slashes has a part that is '.' or '..'."""
+    return "/." in joined and ("/./" in joined or "/../" in joined)
 
 
 def _misleads(key: str) -> bool:

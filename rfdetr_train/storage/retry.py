@@ -25,6 +25,7 @@ _PASSING = {
     errno.ESTALE,
     errno.ETIMEDOUT,
 }
+_NEVER = threading.Event()
 Result = TypeVar("Result")
 
 
@@ -52,7 +53,7 @@ def retrying(call: Callable[[], Result], *, deadline: float, stop: threading.Eve
         InfrastructureError: The last failure, at the deadline or when stopped.
         OSError: The same, of the operating system.
     """
-    stop = stop or threading.Event()
+    stop = stop or _NEVER
     for attempt in itertools.count():
         try:
             return call()

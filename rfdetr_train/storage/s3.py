@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,24 +13,28 @@ import obstore
 from obstore.exceptions import BaseError
 
 from rfdetr_train.files import temporary_sibling
-from rfdetr_train.storage.keys import check_key
+from rfdetr_train.storage.keys import by_folder, check_keys
 from rfdetr_train.storage.memory import return_large_blocks
 from rfdetr_train.storage.retry import TransientError, retrying
 from rfdetr_train.storage.s3_client import Limits, abort_uploads
 from rfdetr_train.storage.s3_download import Download
 from rfdetr_train.storage.s3_errors import error_code
+from rfdetr_train.storage.s3_fetch import Fetch
 from rfdetr_train.storage.s3_requests import Client, Requests
-from rfdetr_train.storage.store import Conflict, Listing, ObjectInfo, too_large
+from rfdetr_train.storage.store import Conflict, Listing, Names, ObjectInfo, Wanted, too_large
 from rfdetr_train.storage.uri import Location
 
 if TYPE_CHECKING:
-    from obstore import UpdateVersion
+    from obstore import ObjectMeta, UpdateVersion
+
+    Metadata = list[ObjectMeta]
 
 
 class S3Store:
     """A bucket, or a prefix in one."""
 
     parallelism = 32
+    has_ranges = True
 
     def __init__(self, location: Location, limits: Limits | None = None) -> None:
         """Open the prefix; the first request is made by the first call.
@@ -49,22 +55,26 @@ class S3Store:
             return False
         return True
 
+    def size(self, key: str) -> int:
+        """See ``Store.size``."""
+        return self._requests.call(key, lambda client: obstore.head(client, key)["size"])
+
     def read(self, key: str, max_bytes: int | None = None) -> bytes:
         """See ``Store.read``."""
         return self._requests.patiently(key, lambda client: self._content(client, key, max_bytes)[0])
 
-    def read_head(self, key: str, count: int) -> bytes:
-        """See ``Store.read_head``."""
+    def read_range(self, key: str, start: int, count: int) -> bytes:
+        """See ``Store.read_range``."""
 
-        def head(client: Client) -> bytes:
+        def part(client: Client) -> bytes:
             try:
-                return bytes(obstore.get_range(client, key, start=0, length=count))
+                return bytes(obstore.get_range(client, key, start=start, length=count))
             except BaseError as error:
-                if error_code(error) == "InvalidRange":  # of an empty object
+                if error_code(error) == "InvalidRange":  # nothing is there, as in an empty object
                     return b""
                 raise
 
-        return self._requests.call(key, head)
+        return self._requests.patiently(key, part)
 
     def read_versioned(self, key: str) -> tuple[bytes, str]:
         """See ``Store.read_versioned``; the version is the ETag."""
@@ -134,15 +144,34 @@ class S3Store:
             Download(self._requests, key, version).to(temporary)
             temporary.replace(destination)
 
+    def fetch_all(self, wanted: Sequence[Wanted], *, link: bool) -> Iterator[Wanted]:
+        """See ``Store.fetch_all``; many small objects at once, then the big ones, each in ranges."""
+        return Fetch(self._requests).all(wanted)
+
+    def names(self, prefix: str = "") -> Names:
+        """See ``Store.names``."""
+        return [item["path"] for item in self._objects(prefix)]
+
+    def folders(self) -> dict[str, Names]:
+        """See ``Store.folders``."""
+        return by_folder(self.names())
+
     def list(self, prefix: str = "") -> Listing:
         """See ``Store.list``."""
+        found = [ObjectInfo(item["path"], item["size"], item["e_tag"] or "") for item in self._objects(prefix)]
+        found.sort(key=itemgetter(0))
+        return found
 
-        def found(client: Client) -> Listing:
+    def _objects(self, prefix: str) -> Metadata:
+        """Ask for all objects under a prefix."""
+
+        def found(client: Client) -> Metadata:
             pages = obstore.list(client, prefix.strip("/") or None, chunk_size=1000)
-            items = (item for page in pages for item in page)
-            return sorted(ObjectInfo(check_key(item["path"]), item["size"], item["e_tag"] or "") for item in items)
+            return [item for page in pages for item in page]
 
-        return self._requests.any_key(prefix, found)
+        objects = self._requests.any_key(prefix, found)
+        check_keys([item["path"] for item in objects])
+        return objects
 
     def _content(self, client: Client, key: str, max_bytes: int | None) -> tuple[bytes, str]:
         result = obstore.get(client, key)

@@ -25,6 +25,7 @@ class Limits(NamedTuple):
     Attributes:
         part_bytes: Size of a part of an upload, at least the 5 MiB of S3; each is tried again by itself.
         parts: Parts on their way at once, for one file: nearly all of what an upload adds to the memory.
+        whole_bytes: Up to this size an object of many is brought in one request, beside the others.
         range_bytes: Size of a part of a download, which streams to the disk.
         ranges: The same of a download; only a few MiB of each are in memory.
         silence: Seconds without a byte from the server, or with one part, after which a request counts as failed.
@@ -35,6 +36,7 @@ class Limits(NamedTuple):
 
     part_bytes: int = 5 << 20
     parts: int = 20
+    whole_bytes: int = 64 << 20
     range_bytes: int = 8 << 20
     ranges: int = 24
     silence: float = 60.0

@@ -15,9 +15,10 @@ from rfdetr_train.storage.parallel import map_parallel
 from rfdetr_train.storage.retry import Result, TransientError, retrying
 from rfdetr_train.storage.s3_errors import error_code
 from rfdetr_train.storage.s3_requests import Client, Requests
+from rfdetr_train.storage.store import Conflict
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, GetResult
+    from obstore import Bytes, GetOptions, GetResult
 
 Range = tuple[int, int]  # first byte, and the one behind the last
 _FIRST = 1 << 20  # brought alone: only its answer tells the size and the version
@@ -55,13 +56,14 @@ class Download:
     def _begin(self, client: Client, path: Path) -> tuple[int, int]:
         """Write the first range, from now on insist on its version; return the size and the bytes written."""
         result = self._first(client)
+        check_tag(result.meta["e_tag"], self._version, self._where)
         with path.open("wb") as file:
-            _write(file.fileno(), 0, result.stream(_CHUNK), result.range[1], self._where)
+            write_chunks(file.fileno(), 0, result.stream(_CHUNK), result.range[1], self._where)
         self._version = result.meta["e_tag"] or ""
         return result.meta["size"], result.range[1]
 
     def _first(self, client: Client) -> GetResult:
-        options = self._pinned()
+        options = pinned(self._version)
         try:
             return obstore.get(client, self._key, options={**options, "range": (0, _FIRST)})
         except BaseError as error:
@@ -70,15 +72,12 @@ class Download:
                 return obstore.get(client, self._key, options=options)
             raise
 
-    def _pinned(self) -> GetOptions:
-        return {"if_match": self._version} if self._version else {}
-
     def _bring(self, descriptor: int, part: Range) -> None:
         """Write one range."""
 
         def bring(client: Client) -> None:
-            stream = obstore.get(client, self._key, options={**self._pinned(), "range": part}).stream(_CHUNK)
-            _write(descriptor, part[0], stream, part[1] - part[0], self._where)
+            stream = obstore.get(client, self._key, options={**pinned(self._version), "range": part}).stream(_CHUNK)
+            write_chunks(descriptor, part[0], stream, part[1] - part[0], self._where)
 
         self._retrying(lambda: self._requests.call(self._key, bring))
 
@@ -89,7 +88,22 @@ def _split(first: int, size: int, part_bytes: int) -> Iterator[Range]:
         yield start, min(start + part_bytes, size)
 
 
-def _write(descriptor: int, start: int, chunks: Iterable[bytes], wanted: int, where: str) -> None:
+def pinned(version: str) -> GetOptions:
+    """The options of a request that only this version may answer."""
+    return {"if_match": version} if version else {}
+
+
+def check_tag(found: str | None, version: str, where: str) -> None:
+    """Refuse the answer of a server that knows no conditions, if it is of another version.
+
+    Raises:
+        Conflict: It is.
+    """
+    if version and found and found.strip('"') != version.strip('"'):
+        raise Conflict(f"{where} has changed: it has version {found}, {version} was expected.")
+
+
+def write_chunks(descriptor: int, start: int, chunks: Iterable[bytes | Bytes], wanted: int, where: str) -> None:
     """Write chunks to their place.
 
     Raises:

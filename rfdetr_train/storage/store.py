@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -27,8 +28,25 @@ class ObjectInfo(NamedTuple):
     etag: str
 
 
+class Wanted(NamedTuple):
+    """One object to bring.
+
+    Attributes:
+        key: The object.
+        size: Bytes that it must have.
+        destination: File to make.
+        version: The version that it must have, from ``read_versioned`` or a listing; "" takes any.
+    """
+
+    key: str
+    size: int
+    destination: Path
+    version: str = ""
+
+
 # The method `list` hides the builtin inside the classes that have it.
 Listing = list[ObjectInfo]
+Names = list[str]
 
 
 class Store(Protocol):
@@ -37,9 +55,18 @@ class Store(Protocol):
     uri: str
     parallelism: int
     """How many calls at once pay off: 1 on a local disk, 32 where every call waits for a server."""
+    has_ranges: bool
+    """Whether a part of an object costs only itself; in a packed archive it costs all that is before it."""
 
     def exists(self, key: str) -> bool:
         """Say whether there is an object at the key."""
+
+    def size(self, key: str) -> int:
+        """Return the bytes of an object.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
 
     def read(self, key: str, max_bytes: int | None = None) -> bytes:
         """Read an object.
@@ -49,8 +76,12 @@ class Store(Protocol):
             DatasetError: It is larger than ``max_bytes``.
         """
 
-    def read_head(self, key: str, count: int) -> bytes:
-        """Read the first ``count`` bytes, or all where there are fewer, and transfer no more than that."""
+    def read_range(self, key: str, start: int, count: int) -> bytes:
+        """Read ``count`` bytes from ``start`` on, or what there is of them, and transfer no more than that.
+
+        Raises:
+            FileNotFoundError: There is no object.
+        """
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object, whole or not at all."""
@@ -118,6 +149,26 @@ class Store(Protocol):
             Conflict: It has another version, or changed while it was brought.
         """
 
+    def fetch_all(self, wanted: Sequence[Wanted], *, link: bool) -> Iterator[Wanted]:
+        """Bring many objects, each whole or not at all, and yield each when it is there, in any order.
+
+        Folders are made. The first failure ends it; what was brought until then stays. No two may have one destination.
+
+        Args:
+            wanted: The objects.
+            link: Where source and destination are on one disk, hard links will do.
+
+        Raises:
+            FileNotFoundError: One is not there; the text of the error is its address.
+            Conflict: One has another version or size, or changed while it was brought.
+        """
+
+    def names(self, prefix: str = "") -> Names:
+        """Return the keys under a folder-like prefix, unsorted: less work than ``list`` where sizes do not matter."""
+
+    def folders(self) -> dict[str, Names]:
+        """Return the names of the files of every folder that has some; "" is the root. It saves the making of keys."""
+
     def list(self, prefix: str = "") -> Listing:
         """List the objects under a folder-like prefix, sorted by key; an empty list where there is nothing."""
 
@@ -125,10 +176,18 @@ class Store(Protocol):
 def open_store(uri: str) -> Store:
     """Open the store at a location; nothing is read yet.
 
+    A location that ends in .zip, .tar, .tar.gz, .tgz, .tar.zst or .tar.zstd is an archive, unless it is a local folder
+    or is written with a '/' at its end.
+
     Raises:
         ParameterError: The location is of no known kind.
     """
     location = parse_location(uri)
+    is_folder = uri.endswith("/") or (location.scheme == "file" and Path(location.root).is_dir())
+    if location.names_archive and not is_folder:
+        from rfdetr_train.storage.archives import open_archive
+
+        return open_archive(location)
     if location.scheme == "s3":
         from rfdetr_train.storage.s3 import S3Store
 

@@ -1,4 +1,4 @@
-"""Locations that users write: a folder, ``file:///folder`` or ``s3://bucket/prefix``."""
+"""Locations that users write: a folder, ``file:///folder`` or ``s3://bucket/prefix``, or an archive in one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from urllib.parse import unquote
 
 from rfdetr_train.errors import ParameterError
 
-ALLOWED = "a folder, file:///folder or s3://bucket/prefix"
+ALLOWED = "a folder, file:///folder or s3://bucket/prefix, or a .zip or .tar (.gz, .zst) in one of them"
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/")
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.zstd")
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 
 
@@ -33,6 +34,16 @@ class Location(NamedTuple):
         if self.scheme == "s3":
             return f"s3://{self.root}/{self.prefix}".rstrip("/")
         return self.root
+
+    @property
+    def path(self) -> str:
+        """The path of the folder, or the prefix in the bucket."""
+        return self.prefix if self.scheme == "s3" else self.root
+
+    @property
+    def names_archive(self) -> bool:
+        """Whether the path ends as that of an archive does."""
+        return self.path.lower().endswith(_ARCHIVES)
 
 
 def parse_location(text: str) -> Location:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from rfdetr_train.errors import InfrastructureError
 from rfdetr_train.files import digest, temporary_sibling
-from rfdetr_train.storage import Conflict, ObjectInfo, Store, TransientError, check_key, open_store, retrying
-from rfdetr_train.storage.store import Listing, too_large
+from rfdetr_train.storage import Conflict, ObjectInfo, Store, TransientError, Wanted, check_key, open_store, retrying
+from rfdetr_train.storage.fetch import check_size
+from rfdetr_train.storage.keys import by_folder
+from rfdetr_train.storage.store import Listing, Names, too_large
 from rfdetr_train.tracking.run import CHECKPOINTS
 from rfdetr_train.tracking.server import SERVER_VARIABLE, connect, without_credentials
 
@@ -60,6 +62,7 @@ class ProxiedStore:
     """Artifacts that only the tracking server can reach. It can neither copy nor compare and write in one step."""
 
     parallelism = 4
+    has_ranges = False
 
     def __init__(self, repository: ArtifactRepository, uri: str) -> None:
         """Open the folder.
@@ -75,6 +78,10 @@ class ProxiedStore:
         """See ``Store.exists``."""
         return any(found.path == key and not found.is_dir for found in self._entries(posixpath.dirname(check_key(key))))
 
+    def size(self, key: str) -> int:
+        """See ``Store.size``."""
+        return len(self.read(key))
+
     def read(self, key: str, max_bytes: int | None = None) -> bytes:
         """See ``Store.read``."""
         with tempfile.TemporaryDirectory() as folder:
@@ -83,9 +90,9 @@ class ProxiedStore:
                 raise too_large(self.uri, key, max_bytes)
             return path.read_bytes()
 
-    def read_head(self, key: str, count: int) -> bytes:
-        """See ``Store.read_head``; the server only hands out whole files."""
-        return self.read(key)[:count]
+    def read_range(self, key: str, start: int, count: int) -> bytes:
+        """See ``Store.read_range``; the server only hands out whole files."""
+        return self.read(key)[start : start + count]
 
     def read_versioned(self, key: str) -> tuple[bytes, str]:
         """See ``Store.read_versioned``; the version is the digest of the content."""
@@ -141,6 +148,23 @@ class ProxiedStore:
             if found != version:
                 raise self._conflict(key, found, version)
             temporary.replace(destination)
+
+    def fetch_all(self, wanted: Sequence[Wanted], *, link: bool) -> Iterator[Wanted]:
+        """See ``Store.fetch_all``."""
+        for item in wanted:
+            with temporary_sibling(item.destination) as temporary:
+                self.fetch(item.key, temporary, version=item.version)
+                check_size(self.uri, item, temporary.stat().st_size)
+                temporary.replace(item.destination)
+            yield item
+
+    def names(self, prefix: str = "") -> Names:
+        """See ``Store.names``."""
+        return [found.key for found in self._walk(prefix.strip("/"))]
+
+    def folders(self) -> dict[str, Names]:
+        """See ``Store.folders``."""
+        return by_folder(self.names())
 
     def list(self, prefix: str = "") -> Listing:
         """See ``Store.list``."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rfdetr_train.errors import RfdetrTrainError
 from rfdetr_train.files import atomic_write_text
+from rfdetr_train.tracking.dataset import TrackedDataset, write_dataset
 from rfdetr_train.tracking.find import Earlier, Identity, RunState, find_unfinished, refused
 from rfdetr_train.tracking.run import (
     MADE_HERE,
@@ -43,7 +44,7 @@ class Session:
         output_dir: Path,
         *,
         params: Mapping[str, Any],
-        tags: Mapping[str, str],
+        dataset: TrackedDataset,
         continue_run: str = "",
     ) -> None:
         """Prepare; nothing is asked yet.
@@ -52,13 +53,13 @@ class Session:
             identity: Which training this is.
             output_dir: Where the local database lies when no tracking server is named.
             params: To log once, when the run is open.
-            tags: To set once, when the run is open.
+            dataset: What is trained on; logged once, when the run is open.
             continue_run: Id of a run that the user named (``resume=runs:/<id>``), to be continued whatever it is.
         """
         self.run: TrackedRun | None = None
         self._identity = identity
         self._uri = tracking_uri(output_dir)
-        self._params, self._tags = params, tags
+        self._params, self._dataset = params, dataset
         self._continue_run = continue_run
         self._token = _kept_token(output_dir, identity)
         self._look = self._unattended = False
@@ -150,8 +151,10 @@ class Session:
     def _open(self) -> TrackedRun:
         client = connect(self._uri)
         run = self._chosen(client)
-        write_tags(client, run.run_id, {**self._identity.tags(), **self._tags, "rfdetr.state": RunState.RUNNING})
+        tags = {"rfdetr.dataset_uri": self._dataset.uri, "rfdetr.state": RunState.RUNNING}
+        write_tags(client, run.run_id, {**self._identity.tags(), **tags})
         write_params(client, run.run_id, self._params)
+        write_dataset(client, run.run_id, self._dataset)
         return run
 
     def _chosen(self, client: MlflowClient) -> TrackedRun:

@@ -3,9 +3,11 @@
 import shutil
 
 import pytest
-from dataset_builders import DATA_YAML, codes, edit, only, put, write_coco, write_yolo
+from dataset_builders import DATA_YAML, codes, codes_of, edit, only, put, write_coco, write_yolo
 
 from rfdetr_train.datasets import detect
+from rfdetr_train.datasets.findings import Policy
+from rfdetr_train.datasets.reading import open_dataset
 from rfdetr_train.errors import DatasetError
 
 TRAIN = "train/_annotations.coco.json"
@@ -18,7 +20,7 @@ def annotation(number, **values):
 COCO_CASES = {
     "degenerate-box": (annotation(2, bbox=[5, 5, 0, 3]), "warning", f"{TRAIN}: annotation 2"),
     "box-outside-image": (annotation(3, bbox=[90, 40, 20, 5]), "warning", f"{TRAIN}: annotation 3"),
-    "missing-area": (lambda data: data["annotations"][1].pop("area"), "error", f"{TRAIN}: annotation 2"),
+    "missing-area": (lambda data: data["annotations"][1].pop("area"), "warning", f"{TRAIN}: annotation 2"),
     "missing-bbox": (annotation(1, bbox=[]), "error", f"{TRAIN}: annotation 1"),
     "unknown-category": (annotation(3, category_id=5), "error", f"{TRAIN}: annotation 3, category_id 5"),
     "unknown-image": (annotation(3, image_id=9), "error", f"{TRAIN}: annotation 3, image_id 9"),
@@ -65,9 +67,9 @@ def test_coco_finding_has_its_severity_and_place(tmp_path, code):
 YOLO_CASES = {
     "degenerate-box": ("0 0.5 0.5 0 0.1", "warning", ":3"),
     "box-outside-image": ("0 0.95 0.5 0.2 0.1", "warning", ":3"),
-    "polygon-row": ("0 0.1 0.1 0.2 0.1 0.2 0.2", "warning", ":3"),
     "class-id-out-of-range": ("2 0.5 0.5 0.1 0.1", "error", ":3, class 2 of 0 to 1"),
-    "malformed-row": ("0 0.5 0.5 0.1", "error", ":3"),
+    "malformed-row": ("0 0.5 0.5 0.1", "error", ":3, 4 columns"),
+    "duplicate-box": ("1 0.5 0.5 0.1 0.1", "info", ":3"),
 }
 
 
@@ -84,28 +86,16 @@ def test_yolo_finding_has_its_severity_and_line(tmp_path, code):
 
 
 @pytest.mark.parametrize(
-    ("row", "code"),
-    [
-        ("0 nan 0.5 0.1 0.1", "degenerate-box"),
-        ("0 0.5 0.5 inf 0.1", "degenerate-box"),
-        ("0 0.5 0.5 -0.1 0.1", "degenerate-box"),
-        ("0 1.5 0.5 0.1 0.1", "degenerate-box"),
-        ("0 nan 0.1 0.2 0.1 0.2 0.2", "degenerate-box"),
-        ("-1 0.5 0.5 0.1 0.1", "class-id-out-of-range"),
-        ("cat 0.5 0.5 0.1 0.1", "malformed-row"),
-        ("0.5 0.5 0.5 0.1 0.1", "malformed-row"),
-        ("nan 0.5 0.5 0.1 0.1", "malformed-row"),
-        ("0 0.5 0.5 0.1 0.1 0.9", "malformed-row"),
-        ("0 0.1 0.1 0.2 0.1 0.2 0.2 0.3", "malformed-row"),
-    ],
+    "row",
+    ["0 nan 0.5 0.1 0.1", "0 0.5 0.5 inf 0.1", "0 0.5 0.5 -0.1 0.1", "0 1.5 0.5 0.1 0.1", "0 nan nan nan nan"],
 )
-def test_odd_yolo_row_is_reported_and_not_crashed_on(tmp_path, row, code):
-    put(write_yolo(tmp_path) / "train/labels/train2.txt", row)
-    assert code in codes(detect(str(tmp_path)))
+def test_row_without_area_in_its_image_is_degenerate(tmp_path, row):
+    put(write_yolo(tmp_path) / "train/labels/train2.txt", f"1 0.5 0.5 0.1 0.1\n{row}")
+    assert codes(detect(str(tmp_path))) == ["degenerate-box"]
 
 
-@pytest.mark.parametrize("row", ["\ufeff0 0.5 0.5 0.1 0.1", "0.0\t0.5  0.5 1e-1 .1\r", "0 0.0000004 0.5 1e-6 1"])
-def test_harmless_variants_of_a_row_are_read(tmp_path, row):
+@pytest.mark.parametrize("row", ["0\t0.5  0.5 1e-1 .1\r", "0 0.0000004 0.5 1e-6 1"])
+def test_harmless_variants_of_a_row_are_no_findings(tmp_path, row):
     put(write_yolo(tmp_path) / "train/labels/train2.txt", row + "\n")
     report = detect(str(tmp_path))
     assert codes(report) == []
@@ -123,15 +113,17 @@ def test_yolo_image_without_rows_is_background(tmp_path, content):
     path = tmp_path / "train/labels/train2.txt"
     path.unlink() if content is None else path.write_text(content)
     report = detect(str(tmp_path))
-    assert only(report, "unlabelled-images").examples == ["train/images/train2.png"]
+    code = "missing-label" if content is None else "unlabelled-images"
+    assert only(report, code).examples == ["train/images/train2.png"]
+    assert codes(report) == [code]
     report.raise_for_errors()
 
 
-def test_label_file_without_its_image_is_a_missing_image(tmp_path):
+def test_label_file_without_its_image_is_an_orphan(tmp_path):
     (write_yolo(tmp_path) / "valid/images/valid1.png").unlink()
-    finding = only(detect(str(tmp_path)), "missing-image")
+    finding = only(detect(str(tmp_path)), "orphan-label")
     assert finding.severity == "error"
-    assert finding.examples == ["valid/labels/valid1.txt: no image of this name in valid/images"]
+    assert finding.examples == ["valid/labels/valid1.txt"]
 
 
 def test_missing_coco_image_file_is_found_at_start(tmp_path):
@@ -149,8 +141,8 @@ def test_missing_required_split_is_an_error_that_names_the_others(tmp_path, writ
     finding = only(detect(str(tmp_path)), "missing-split")
     there = ", ".join(name for name in ("train", "valid", "test") if name != split)
     key = "val" if split == "valid" else split
-    place = f"data.yaml: {key}: ../{split}/images does not exist; " if write is write_yolo else ""
-    assert (finding.severity, finding.examples) == ("error", [f"'{split}' ({place}there are: {there})"])
+    place = f" (data.yaml: {key}: ../{split}/images does not exist)" if write is write_yolo else ""
+    assert (finding.severity, finding.examples) == ("error", [f"'{split}'{place}; there are: {there}"])
 
 
 def test_test_split_is_optional_unless_it_is_required(tmp_path):
@@ -163,7 +155,7 @@ def test_test_split_that_is_declared_and_not_there_is_a_warning(tmp_path):
     shutil.rmtree(write_yolo(tmp_path) / "test")
     finding = only(detect(str(tmp_path)), "missing-split")
     assert finding.severity == "warning"
-    assert finding.examples == ["'test' (data.yaml: test: ../test/images does not exist; there are: train, valid)"]
+    assert finding.examples == ["'test' (data.yaml: test: ../test/images does not exist); there are: train, valid"]
 
 
 def test_split_without_images_is_an_error_where_it_is_needed_and_left_out_elsewhere(tmp_path):
@@ -196,13 +188,13 @@ def test_coco_class_only_in_valid_is_an_error(tmp_path):
 
     report = detect(str(edit(write_coco(tmp_path), add, "valid")))
     finding = only(report, "class-only-in-valid")
-    assert (finding.severity, finding.examples) == ("error", ["valid/_annotations.coco.json: category 9 'fox'"])
+    assert (finding.severity, finding.examples) == ("error", ["valid/_annotations.coco.json: annotation 1, 'fox'"])
 
 
 def test_coco_class_that_train_declares_and_never_shows_is_an_error(tmp_path):
     edit(write_coco(tmp_path), lambda data: data["annotations"].pop(0))
     finding = only(detect(str(tmp_path)), "class-only-in-valid")
-    assert finding.examples[0] == "valid/_annotations.coco.json: 'cat' (1 boxes)"
+    assert finding.examples[0] == "valid/_annotations.coco.json: annotation 1, 'cat'"
 
 
 def test_parent_that_only_valid_annotates_is_an_error(tmp_path):
@@ -216,14 +208,16 @@ def test_parent_that_only_valid_annotates_is_an_error(tmp_path):
         edit(tmp_path, lambda data: data.update(categories=parents), split)
     assert codes(detect(str(tmp_path))) == ["unused-parent-category"]
     edit(tmp_path, annotation(1, category_id=0), "valid")
-    assert only(detect(str(tmp_path)), "class-only-in-valid").examples[0].endswith("category 0 'animal'")
+    assert only(detect(str(tmp_path)), "class-only-in-valid").examples == [
+        "valid/_annotations.coco.json: annotation 1, 'animal'"
+    ]
 
 
 def test_yolo_class_only_in_valid_is_an_error(tmp_path):
     write_yolo(tmp_path, DATA_YAML.replace("nc: 2", "nc: 3").replace("'dog'", "'dog', 'fox'"))
     put(tmp_path / "valid/labels/valid2.txt", "2 0.5 0.5 0.1 0.1\n")
     finding = only(detect(str(tmp_path)), "class-only-in-valid")
-    assert (finding.severity, finding.examples) == ("error", ["valid/labels: 'fox' (1 boxes)"])
+    assert (finding.severity, finding.examples) == ("error", ["valid/labels/valid2.txt:1, 'fox'"])
 
 
 def test_same_id_with_another_name_is_a_category_mismatch(tmp_path):
@@ -238,19 +232,67 @@ def test_many_findings_are_all_counted_and_five_are_named(tmp_path):
     put(write_yolo(tmp_path) / "train/labels/train2.txt", "0 1\n" * 1234)
     finding = only(detect(str(tmp_path)), "malformed-row")
     assert finding.count == 1234
-    assert finding.examples == [f"train/labels/train2.txt:{line}" for line in range(1, 6)]
+    assert finding.examples == [f"train/labels/train2.txt:{line}, 2 columns" for line in range(1, 6)]
+
+
+def test_class_that_train_shows_only_in_what_is_left_out_is_only_in_valid(tmp_path):
+    put(write_yolo(tmp_path) / "train/labels/train1.txt", "0 0.5 0.5 0 0.1\n")
+    report = detect(str(tmp_path))
+    assert only(report, "class-only-in-valid").examples[0].endswith(", 'cat'")
+
+
+def test_policy_that_drops_an_image_drops_it_as_an_example_of_a_class(tmp_path):
+    (write_coco(tmp_path) / "train/train1.png").unlink()
+    assert codes_of(open_dataset(str(tmp_path))) == ["missing-image"]
+    dropping = open_dataset(str(tmp_path), policy=Policy("drop"))
+    assert codes_of(dropping) == ["missing-image", "class-only-in-valid"]
+
+
+def test_stem_in_two_places_is_a_duplicate_stem(tmp_path):
+    root = write_yolo(tmp_path)
+    for name in ("TRAIN1.jpg", "deep/train2.png", "bare1", "bare2"):
+        put(root / "train/images" / name, b"")
+    finding = only(detect(str(tmp_path)), "duplicate-stem")
+    assert (finding.severity, finding.count) == ("warning", 2)
+
+
+def test_same_box_with_another_class_or_on_another_image_is_no_duplicate(tmp_path):
+    def change(data):
+        bbox = data["annotations"][0]["bbox"]
+        data["annotations"] += [
+            {"id": 4, "image_id": 1, "category_id": 7, "bbox": bbox, "area": 1},
+            {"id": 5, "image_id": 2, "category_id": 3, "bbox": bbox, "area": 1},
+            {"id": 6, "image_id": 1, "category_id": 3, "bbox": [*bbox[:3], bbox[3] + 1e-9], "area": 1},
+            {"id": 7, "image_id": 1, "category_id": 3, "bbox": bbox, "area": 1},
+            {"id": 8, "image_id": 1, "category_id": 3, "bbox": bbox, "area": 1},
+        ]
+
+    finding = only(detect(str(edit(write_coco(tmp_path), change))), "duplicate-box")
+    assert finding.examples == [f"{TRAIN}: annotation 7", f"{TRAIN}: annotation 8"]
 
 
 def test_all_errors_come_in_one_message_with_fixes_and_without_warnings(tmp_path):
     def spoil(data):
-        data["annotations"][0].pop("area")
+        data["annotations"].append({**data["annotations"][0], "id": 4, "image_id": 99})
         data["annotations"][1].pop("bbox")
-        data["annotations"][2].update(bbox=[0, 0, 0, 0])
+        data["annotations"].append({**data["annotations"][0], "id": 5, "bbox": [0, 0, 0, 0]})
 
     with pytest.raises(DatasetError) as caught:
         detect(str(edit(write_coco(tmp_path), spoil))).raise_for_errors()
     message = str(caught.value)
     assert "has 2 kinds of errors; nothing was started" in message
-    assert message.index("missing-area (1)") < message.index("missing-bbox (1)")
+    assert message.index("missing-bbox (1)") < message.index("unknown-image (1)")
     assert message.count("Fix: ") == 2
     assert "degenerate-box" not in message
+
+
+def test_errors_refuse_by_default_and_a_policy_decides_otherwise(tmp_path):
+    write_yolo(tmp_path)
+    put(tmp_path / "train/labels/train2.txt", "1 0.5 0.5 0.1 0.1\n0 1\n0 0.5 0.5 0 0\n")
+    report = detect(str(tmp_path))
+    with pytest.raises(DatasetError, match=r"has 1 kind of error; nothing was started.\n  malformed-row \(1\)"):
+        report.raise_for_errors()
+    report.raise_for_errors(Policy("warn"))
+    report.raise_for_errors(Policy("drop", "drop"))
+    with pytest.raises(DatasetError, match=r"has 1 kind of warning; nothing was started.\n  degenerate-box \(1\)"):
+        report.raise_for_errors(Policy("warn", "fail"))

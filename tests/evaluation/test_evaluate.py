@@ -49,9 +49,9 @@ def test_folder_of_a_run_stands_for_its_best_model(trained, prepared, tmp_path):
 def test_split_that_the_dataset_does_not_have_is_refused_with_the_way_out(trained, tmp_path):
     _, result = trained
     data = tmp_path / "data"
-    for split in ("train", "valid"):
+    for split, colour in (("train", "white"), ("valid", "black")):
         (data / split).mkdir(parents=True)
-        Image.new("RGB", (64, 64)).save(data / split / "a.png")
+        Image.new("RGB", (64, 64), colour).save(data / split / "a.png")
         (data / split / "_annotations.coco.json").write_text(json.dumps({
             "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 64}],
             "categories": [{"id": 1, "name": "circle"}],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
-NUMBERS = [*range(1, 28), 43, 44]
+NUMBERS = [*range(1, 37), 43, 44]
 
 
 def rows():

@@ -9,7 +9,7 @@ from fault_proxy import FaultProxy
 from s3server import s3_bucket  # noqa: F401
 
 from rfdetr_train.errors import DatasetError, InfrastructureError, ParameterError
-from rfdetr_train.storage import endpoint, open_store
+from rfdetr_train.storage import Wanted, endpoint, open_store
 
 ALLOWED = endpoint.ALLOWED_VARIABLE
 LOCAL = [
@@ -111,7 +111,7 @@ def test_fault_23_key_is_refused_before_any_request(proxy, s3_bucket, tmp_path, 
     calls = [
         lambda: store.exists(key),
         lambda: store.read(key),
-        lambda: store.read_head(key, 1),
+        lambda: store.read_range(key, 0, 1),
         lambda: store.read_versioned(key),
         lambda: store.write(key, b"1"),
         lambda: store.write_if(key, b"1", None),
@@ -120,6 +120,7 @@ def test_fault_23_key_is_refused_before_any_request(proxy, s3_bucket, tmp_path, 
         lambda: store.copy("x", key),
         lambda: store.delete(key),
         lambda: store.fetch(key, tmp_path / "out"),
+        lambda: list(store.fetch_all([Wanted(key, 1, tmp_path / "out")], link=False)),
     ]
     for call in calls:
         with pytest.raises(DatasetError, match="is refused"):

@@ -15,6 +15,7 @@ from mlflow_server import Wire, start
 
 from rfdetr_train.errors import InfrastructureError
 from rfdetr_train.params import parse
+from rfdetr_train.tracking.dataset import TrackedDataset
 from rfdetr_train.tracking.find import RunState, identify
 from rfdetr_train.tracking.journal import append, truncate_after
 from rfdetr_train.tracking.sender import Sender
@@ -43,7 +44,7 @@ def session(tmp_path, request):
     def make(**arguments):
         values = parse({"dataset_dir": "d", "run": "n", "experiment": request.node.name[:200]}).as_sent()
         training = identify(values, fingerprint="f" * 64)
-        return Session(training, tmp_path, params=values, tags={}, **arguments)
+        return Session(training, tmp_path, params=values, dataset=TrackedDataset("d", "f" * 64, {}), **arguments)
 
     return make
 
@@ -232,12 +233,14 @@ def test_killed_launcher_leaves_a_run_that_the_next_one_continues(wire, client, 
 import sys, time
 from pathlib import Path
 from rfdetr_train.params import parse
+from rfdetr_train.tracking.dataset import TrackedDataset
 from rfdetr_train.tracking.find import identify
 from rfdetr_train.tracking.journal import append
 from rfdetr_train.tracking.sender import Sender
 from rfdetr_train.tracking.session import Session
 values = parse({"dataset_dir": "d", "run": "n", "experiment": sys.argv[2]}).as_sent()
-session = Session(identify(values, fingerprint="f" * 64), Path(sys.argv[1]), params=values, tags={})
+dataset = TrackedDataset("d", "f" * 64, {})
+session = Session(identify(values, fingerprint="f" * 64), Path(sys.argv[1]), params=values, dataset=dataset)
 session.start(60, require=True)
 journal = Path(sys.argv[1]) / "metrics.jsonl"
 append(journal, 1, {"train/loss": 1.0, "val/mAP_50": 0.1}, 1001)

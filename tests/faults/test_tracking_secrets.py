@@ -10,6 +10,7 @@ from mlflow_server import Wire, new_store, start
 
 from rfdetr_train.errors import RfdetrTrainError
 from rfdetr_train.params import parse
+from rfdetr_train.tracking.dataset import TrackedDataset
 from rfdetr_train.tracking.find import RunState, identify
 from rfdetr_train.tracking.journal import append
 from rfdetr_train.tracking.registry import move_alias, protected_keys
@@ -32,8 +33,8 @@ def secrets(monkeypatch, caplog):
 
 def session(tmp_path, **changes):
     values = parse({"dataset_dir": f"s3://key:{CANARY}@bucket/data", "run": "n", **changes}).as_sent()
-    tags = {"rfdetr.dataset_uri": f"s3://key:{CANARY}@bucket/data", "rfdetr.note": f"{CANARY}-2"}
-    return Session(identify(values, fingerprint="f" * 64), tmp_path, params=values, tags=tags)
+    dataset = TrackedDataset(f"s3://key:{CANARY}@bucket/data", "f" * 64, {})
+    return Session(identify(values, fingerprint="f" * 64), tmp_path, params=values, dataset=dataset)
 
 
 def error_of(call):
@@ -49,6 +50,7 @@ def test_no_secret_appears_when_a_training_is_tracked(secrets, tmp_path, monkeyp
     monkeypatch.setenv("MLFLOW_TRACKING_URI", wire.uri.replace("://", f"://user:{CANARY}@"))
     made = session(tmp_path)
     made.start(60, require=True)
+    made.run.set_tags({"rfdetr.note": f"{CANARY}-2"})
     journal = tmp_path / "metrics.jsonl"
     append(journal, 1, {"loss": 1.0}, 1)
     sender = Sender(made.run, journal, poll_seconds=0.02)

@@ -14,7 +14,7 @@ import s3server
 from mlflow import MlflowClient
 
 from rfdetr_train.errors import InfrastructureError
-from rfdetr_train.storage import Conflict, is_transient
+from rfdetr_train.storage import Conflict, Wanted, is_transient
 from rfdetr_train.storage.local import LocalStore
 from rfdetr_train.storage.s3 import S3Store
 from rfdetr_train.tracking.artifacts import ProxiedStore, open_artifacts
@@ -86,10 +86,17 @@ def test_proxied_artifacts_are_a_store(proxied, tmp_path):
     proxied.write("lease.json", b"{}")
     assert [(found.key, found.size) for found in proxied.list()] == [("lease.json", 2), ("objects/abc/x.bin", 10)]
     assert [found.key for found in proxied.list("objects")] == ["objects/abc/x.bin"]
-    assert proxied.read_head("objects/abc/x.bin", 4) == b"0123"
+    assert proxied.names("objects") == ["objects/abc/x.bin"]
+    assert proxied.read_range("objects/abc/x.bin", 2, 4) == b"2345"
     proxied.fetch("objects/abc/x.bin", tmp_path / "deep" / "y.bin")
     assert (tmp_path / "deep" / "y.bin").read_bytes() == b"0123456789"
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["y.bin"]
+    wanted = Wanted("objects/abc/x.bin", 10, tmp_path / "many" / "z.bin")
+    assert list(proxied.fetch_all([wanted], link=True)) == [wanted]
+    assert wanted.destination.read_bytes() == b"0123456789"
+    with pytest.raises(Conflict, match="has 10 bytes, 11 wanted"):
+        list(proxied.fetch_all([wanted._replace(size=11, destination=tmp_path / "other")], link=True))
+    assert not (tmp_path / "other").exists()
     assert proxied.copy("lease.json", "x") is False
     proxied.delete("lease.json")
     proxied.delete("lease.json")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rfdetr_train.errors import DatasetError
-from rfdetr_train.storage import Conflict, Store, open_store
+from rfdetr_train.storage import Conflict, Store, Wanted, open_store
 
 BAD_KEYS = ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a\\b", "a\0b", "bad\udcff.jpg"]
 
@@ -32,21 +32,36 @@ def test_listing_is_sorted_and_relative_to_the_root(store):
     assert store.list("nothing") == []
 
 
+def test_names_are_the_keys_of_the_listing(store):
+    for key in ("b/2.txt", "a.txt", "b/deep/ü #%1.txt", "b-side/x", "b/.hidden/y"):
+        store.write(key, b"")
+    assert sorted(store.names()) == [found.key for found in store.list()]
+    assert sorted(store.names("b/")) == ["b/.hidden/y", "b/2.txt", "b/deep/ü #%1.txt"]
+    assert store.names("nothing") == []
+
+
 def test_listing_of_an_empty_store_is_empty(store):
-    assert store.list() == []
+    assert store.list() == store.names() == []
 
 
 def test_written_bytes_are_read_back(store):
     store.write("x/y.bin", b"0123456789")
     store.write("x/y.bin", b"9876543210")
     assert store.read("x/y.bin") == b"9876543210"
-    assert store.read_head("x/y.bin", 4) == b"9876"
-    assert store.read_head("x/y.bin", 400) == b"9876543210"
 
 
-def test_head_of_an_empty_object_is_empty(store):
+@pytest.mark.parametrize(
+    ("start", "count", "found"),
+    [(0, 4, b"0123"), (3, 4, b"3456"), (8, 4, b"89"), (0, 400, b"0123456789"), (10, 1, b""), (99, 1, b"")],
+)
+def test_range_is_what_there_is_of_it(store, start, count, found):
+    store.write("x/y.bin", b"0123456789")
+    assert store.read_range("x/y.bin", start, count) == found
+
+
+def test_range_of_an_empty_object_is_empty(store):
     store.write("empty", b"")
-    assert store.read_head("empty", 10) == b""
+    assert store.read_range("empty", 0, 10) == b""
 
 
 def test_object_over_the_limit_is_refused(store):
@@ -58,7 +73,7 @@ def test_object_over_the_limit_is_refused(store):
 
 def test_missing_object_is_file_not_found(store, tmp_path):
     assert not store.exists("nope")
-    for call in (store.read, lambda key: store.read_head(key, 1), lambda key: store.fetch(key, tmp_path / "out")):
+    for call in (store.read, lambda key: store.read_range(key, 0, 1), lambda key: store.fetch(key, tmp_path / "out")):
         with pytest.raises(FileNotFoundError) as caught:
             call("nope")
         assert "very-secret-value" not in str(caught.value)
@@ -83,6 +98,80 @@ def test_fetch_brings_the_bytes_and_leaves_no_temporary_file(store, tmp_path, li
     assert target.read_bytes() == b"image"
 
 
+def wanted_images(folder: Path, count: int, size: int = 10) -> list[Wanted]:
+    return [Wanted(f"train/{n}.jpg", size, folder / f"train{n % 3}" / f"{n}.jpg") for n in range(count)]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_many_objects_are_fetched_each_to_its_place_and_named_when_they_are_there(store, tmp_path, link):
+    wanted = wanted_images(tmp_path / "out", 100)
+    for n, item in enumerate(wanted):
+        store.write(item.key, b"%010d" % n)
+    tagged = [item._replace(version=store.read_versioned(item.key)[1]) for item in wanted]
+    done = []
+    for item in store.fetch_all(tagged, link=link):
+        assert item.destination.stat().st_size == 10
+        done.append(item)
+    assert sorted(done) == sorted(tagged)
+    assert files(tmp_path / "out") == {f"train{n % 3}/{n}.jpg": b"%010d" % n for n in range(100)}
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_fetching_many_replaces_what_is_there(store, tmp_path, link):
+    wanted = wanted_images(tmp_path / "out", 3)
+    for item in wanted:
+        store.write(item.key, b"0123456789")
+        item.destination.parent.mkdir(parents=True)
+        item.destination.write_bytes(b"old")
+    for _ in range(2):
+        assert len(list(store.fetch_all(wanted, link=link))) == 3
+    assert files(tmp_path / "out") == {f"train{n}/{n}.jpg": b"0123456789" for n in range(3)}
+
+
+def test_objects_of_no_and_of_many_bytes_are_fetched_among_others(store, tmp_path):
+    sizes = [0, 1, (1 << 20), (1 << 20) + 1, 3 << 20]
+    contents = {f"{size}.bin": os.urandom(size) for size in sizes}
+    for key, content in contents.items():
+        store.write(key, content)
+    wanted = [Wanted(key, len(content), tmp_path / "out" / key) for key, content in contents.items()]
+    assert len(list(store.fetch_all(wanted, link=False))) == 5
+    assert files(tmp_path / "out") == contents
+
+
+def test_nothing_is_fetched_where_nothing_is_wanted(store):
+    assert list(store.fetch_all([], link=True)) == []
+
+
+@pytest.mark.parametrize("link", [True, False])
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"key": "train/gone.jpg"}, FileNotFoundError, "/train/gone.jpg$"),
+        ({"size": 11}, Conflict, "/train/7.jpg has 10 bytes, 11 wanted"),
+        ({"version": '"another"'}, Conflict, "/train/7.jpg .*version"),
+    ],
+)
+def test_object_that_is_not_as_wanted_ends_the_fetching_and_leaves_nothing_of_itself(
+    store, tmp_path, link, change, error, message
+):
+    wanted = wanted_images(tmp_path / "out", 20)
+    for item in wanted:
+        store.write(item.key, b"0123456789")
+    wanted[7] = wanted[7]._replace(**change)
+    with pytest.raises(error, match=message) as caught:
+        list(store.fetch_all(wanted, link=link))
+    if error is FileNotFoundError:
+        assert str(caught.value) == f"{store.uri}/train/gone.jpg"
+    found = files(tmp_path / "out")
+    assert "train1/7.jpg" not in found
+    assert set(found) <= {item.destination.relative_to(tmp_path / "out").as_posix() for item in wanted}
+    assert set(found.values()) <= {b"0123456789"}
+
+
 @pytest.mark.parametrize("key", BAD_KEYS)
 def test_key_leaving_the_store_is_refused(store, tmp_path, key):
     for call in (store.read, store.exists, store.delete, lambda key: store.write(key, b"")):
@@ -90,6 +179,8 @@ def test_key_leaving_the_store_is_refused(store, tmp_path, key):
             call(key)
     with pytest.raises(DatasetError, match="is refused"):
         store.fetch(key, tmp_path / "out")
+    with pytest.raises(DatasetError, match="is refused"):
+        list(store.fetch_all([Wanted(key, 1, tmp_path / "out")], link=True))
 
 
 @pytest.mark.parametrize("size", [0, 10, 20 << 20])

@@ -11,14 +11,20 @@ from typing import Any
 from PIL import Image
 
 from rfdetr_train.datasets import DatasetReport, Finding
+from rfdetr_train.datasets.reading import Dataset
 
 REAL_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
-def image_bytes(width: int, height: int, kind: str = "PNG") -> bytes:
+def image_bytes(width: int, height: int, kind: str = "PNG", shade: int = 0) -> bytes:
     buffer = io.BytesIO()
-    Image.new("L", (width, height)).save(buffer, kind)
+    Image.new("L", (width, height), shade).save(buffer, kind)
     return buffer.getvalue()
+
+
+def own_image(split: str, number: int) -> bytes:
+    """An image of 100 x 50 that no other split has: one that is in two is an error."""
+    return image_bytes(100, 50, shade=sum(split.encode()) % 100 + 100 * number)
 
 
 def put(path: Path, data: bytes | str) -> None:
@@ -48,7 +54,7 @@ def write_coco(
     for split in splits:
         put(root / place.format(split), json.dumps(coco_split(split)))
         for n in (1, 2):
-            put(root / images.format(split) / f"{split}{n}.png", image_bytes(100, 50))
+            put(root / images.format(split) / f"{split}{n}.png", own_image(split, n))
     return root
 
 
@@ -76,7 +82,7 @@ def write_yolo(
     for split, folder in (folders or {name: f"{name}/images" for name in ("train", "valid", "test")}).items():
         labels = "labels".join(folder.rsplit("images", 1))
         for number, rows in ((1, ROWS), (2, "1 0.5 0.5 0.1 0.1\n")):
-            put(root / folder / f"{split}{number}.png", image_bytes(100, 50))
+            put(root / folder / f"{split}{number}.png", own_image(split, number))
             put(root / labels / f"{split}{number}.txt", rows)
     return root
 
@@ -90,6 +96,17 @@ def only(report: DatasetReport, code: str) -> Finding:
 
 def codes(report: DatasetReport) -> list[str]:
     return [finding.code for finding in report.findings]
+
+
+def finding(dataset: Dataset, code: str) -> Finding:
+    """Return the finding of a code in a dataset that was read; there must be exactly one."""
+    found = [found for found in dataset.findings.to_list() if found.code == code]
+    assert len(found) == 1, dataset.findings.to_list()
+    return found[0]
+
+
+def codes_of(dataset: Dataset) -> list[str]:
+    return [found.code for found in dataset.findings.to_list()]
 
 
 def upload(folder: Path, uri: str) -> None:

@@ -163,6 +163,19 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             upstream.close()
 
+    def stall(self, body: bytes, after: int) -> None:
+        """Hand the request on, and send only so many bytes of the answer's body until ``released`` is set."""
+        write = self.wfile.write
+
+        def begin(data: bytes) -> None:
+            write(data[:after])
+            if len(data) > after:
+                self.wfile.flush()
+                self.server.proxy.released.wait(60)  # type: ignore[attr-defined]
+
+        self.wfile.write = begin  # type: ignore[method-assign]
+        self.forward(body)
+
     def answer(self, status: int, headers: list[tuple[str, str]], body: bytes, cut: int | None = None) -> None:
         """Send an answer, or only ``cut`` bytes of its body."""
         self.send_response_only(status)

@@ -1,11 +1,14 @@
 """The run of a training: made once, continued, adopted, ended."""
 
+import json
+
 import pytest
 from mlflow import MlflowClient
 from mlflow_server import new_store
 
 from rfdetr_train.errors import ExitCode, InfrastructureError, RfdetrTrainError
 from rfdetr_train.params import parse
+from rfdetr_train.tracking.dataset import TrackedDataset
 from rfdetr_train.tracking.find import RunState, identify
 from rfdetr_train.tracking.run import is_finished
 from rfdetr_train.tracking.session import TOKEN, Session
@@ -28,7 +31,7 @@ def session(tmp_path, client):
             identify(values, fingerprint="f" * 64, kfp_run_id=kfp_run_id),
             tmp_path,
             params=values,
-            tags={"rfdetr.dataset_uri": "s3://user:hunter2-canary@bucket/data"},
+            dataset=TrackedDataset("s3://user:hunter2-canary@bucket/data", "f" * 64, {"train": 3}),
             continue_run=continue_run,
         )
 
@@ -48,6 +51,18 @@ def test_new_run_has_its_identity_its_parameters_and_no_password(session, client
     assert (tags["rfdetr.kfp_run_id"], tags["rfdetr.dataset_fingerprint"]) == ("kfp-1", "f" * 64)
     assert (tags["rfdetr.state"], tags["rfdetr.dataset_uri"]) == ("running", "s3://bucket/data")
     assert len(tags["rfdetr.parameters_digest"]) == 64
+
+
+def test_dataset_is_an_input_of_the_run_once_however_often_it_is_continued(session, client):
+    for _ in range(2):
+        made = session()
+        made.start(WAIT, require=True)
+        made.finish(RunState.PREEMPTED)
+    (used,) = client.get_run(made.run.run_id).inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("data", "f" * 36)
+    assert json.loads(used.dataset.source) == {"uri": "s3://bucket/data"}
+    assert json.loads(used.dataset.profile) == {"images": {"train": 3}, "fingerprint": "f" * 64}
+    assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "training")]
 
 
 def test_run_of_a_launcher_that_was_killed_before_it_noted_the_id_is_not_made_again(session, client):

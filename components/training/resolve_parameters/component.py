@@ -35,6 +35,10 @@ def resolve_parameters(
     model: str = "medium",
     pretrain_weights: str = "",
     eval_split: str = "test",
+    dataset_format: str = "",
+    dataset_task: str = "",
+    on_data_error: str = "fail",
+    on_data_warning: str = "warn",
     seed: int = 0,
     num_workers: int = 2,
     experiment: str = "rfdetr",
@@ -81,6 +85,10 @@ def resolve_parameters(
         pretrain_weights: Starting weights: "" for the official ones, "none" for random initialisation, or a path
             or URI.
         eval_split: Split that the final evaluation scores; valid is the split that chose the checkpoint.
+        dataset_format: Format of the dataset where its files cannot tell: coco or yolo.
+        dataset_task: What the labels were made for, where their rows cannot tell: detect, segment, pose or obb.
+        on_data_error: Errors in the dataset: fail stops before training, warn goes on, drop leaves out what is wrong.
+        on_data_warning: Warnings about the dataset: the same choice as on_data_error.
         seed: Seed of the initial weights, the data order and the augmentations.
         num_workers: Data loading processes of each training process.
         experiment: MLflow experiment.

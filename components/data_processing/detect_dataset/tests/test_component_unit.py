@@ -15,9 +15,9 @@ def run(dataset, tmp_path, **arguments):
 
 
 def test_format_and_fingerprint_are_named_and_the_report_is_written_as_markdown_and_json(shapes, tmp_path):
-    (name, fingerprint), report, findings = run(shapes, tmp_path)
+    (name, fingerprint, revision), report, findings = run(shapes, tmp_path)
     assert name == "yolo"
-    assert len(fingerprint) == 64
+    assert (len(fingerprint), revision) == (64, "")
     assert "circle" in report.read_text()
     told = json.loads(findings.read_text())
     assert (told["format"], told["fingerprint"], told["classes"]) == ("yolo", fingerprint, ["circle", "square"])

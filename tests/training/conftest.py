@@ -1,0 +1,1 @@
+from s3server import s3_bucket  # noqa: F401
