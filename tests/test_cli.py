@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from rfdetr_train.cli import main
+from rfdetr_train.cli import COMMANDS, main
 from rfdetr_train.errors import ExitCode
 from rfdetr_train.params import TRAINING_PARAMETERS, Parameters, shown_default
 
@@ -57,11 +57,25 @@ def test_detect_tells_format_classes_counts_and_degenerate_boxes_of_the_real_sam
 
 def test_detecting_does_not_import_what_only_training_needs(shapes):
     code = (
-        "import sys; from rfdetr_train.cli import main; main(sys.argv[1:], standalone_mode=False); "
+        "import sys; from rfdetr_train.cli import COMMANDS, main; main(sys.argv[1:], standalone_mode=False); "
         "print(sorted({'torch', 'rfdetr', 'mlflow', 'kfp'} & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code, "detect", shapes], capture_output=True, text=True, check=True)
     assert ended.stdout.endswith("[]\n")
+
+
+def test_help_lists_every_command_without_importing_what_only_some_need():
+    code = (
+        "import sys; from rfdetr_train.cli import COMMANDS, main; main(['--help'], standalone_mode=False); "
+        "print(sorted({'pydantic', 'numpy', 'msgspec', 'yaml', 'obstore'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.endswith("[]\n")
+    for name, (_, does) in COMMANDS.items():
+        assert f"{name} " in ended.stdout
+        command = main.get_command(None, name)
+        assert command.name == name
+        assert (command.help or "").startswith(does.removesuffix(".").split(",")[0]), name
 
 
 def test_bad_dataset_ends_with_its_exit_code_and_no_traceback(tmp_path):

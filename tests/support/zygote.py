@@ -33,7 +33,7 @@ _PRELOADED = (
     "pycocotools.coco",
     "rfdetr.training",
     "rfdetr.utilities.io",
-    "rfdetr_train.cli",
+    "rfdetr_train.cli.training",
     "rfdetr_train.datasets",
     "rfdetr_train.launch.agent",
     "rfdetr_train.launch.training",
