@@ -55,8 +55,9 @@ bench-peers: $(READY) ## install what the dataset benchmarks compare with into .
 	realpath $(BIN)/../lib/python3*/site-packages > "$$(echo .venv-peers/lib/python3*/site-packages)/torch-of-venv.pth"
 
 bench-data: $(READY) ## run the dataset benchmarks; SCALE=20k or 118k (as COCO)
-	for name in coco_to_yolo yolo_to_coco detection inspection bytes_moved; do \
+	for name in coco_to_yolo yolo_to_coco detection inspection; do \
 		$(BIN)/python benchmarks/datasets/$$name.py $(if $(SCALE),--scale $(SCALE)) || exit; done
+	$(BIN)/python benchmarks/datasets/bytes_moved.py
 	$(BIN)/python benchmarks/staging.py
 
 bench-faults: $(READY) ## kill trainings at random moments, KILLS=50 times, and count wrong results

@@ -53,7 +53,7 @@ def draw(folder: Path) -> Path:
                 "area": box[2] * box[3],
                 "iscrowd": 0,
             }
-            for n, box in enumerate(boxes)
+            for n, box in enumerate(boxes, 1)
         ]
         content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "thing"}]}
         (folder / split / "_annotations.coco.json").write_text(json.dumps(content))
